@@ -29,7 +29,7 @@ class _ExistingReason:
 class _ExistingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExistingReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     EXISTING_REASON_UNSPECIFIED: _ExistingReason.ValueType  # 0
-    """Not EXISTING."""
+    """The outcome is not OUTCOME_EXISTING."""
     EXISTING_REASON_EXTERNAL_ID: _ExistingReason.ValueType  # 1
     """The external id."""
     EXISTING_REASON_CONTENT_WINDOW: _ExistingReason.ValueType  # 2
@@ -39,7 +39,7 @@ class ExistingReason(_ExistingReason, metaclass=_ExistingReasonEnumTypeWrapper):
     """Why another request's task was answered."""
 
 EXISTING_REASON_UNSPECIFIED: ExistingReason.ValueType  # 0
-"""Not EXISTING."""
+"""The outcome is not OUTCOME_EXISTING."""
 EXISTING_REASON_EXTERNAL_ID: ExistingReason.ValueType  # 1
 """The external id."""
 EXISTING_REASON_CONTENT_WINDOW: ExistingReason.ValueType  # 2
@@ -59,9 +59,9 @@ class CreateTaskRequest(_message.Message):
     class _ExternalIdPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CreateTaskRequest._ExternalIdPolicy.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         EXTERNAL_ID_POLICY_UNSPECIFIED: CreateTaskRequest._ExternalIdPolicy.ValueType  # 0
-        """Treated as RETURN_EXISTING."""
+        """Treated as EXTERNAL_ID_POLICY_RETURN_EXISTING."""
         EXTERNAL_ID_POLICY_RETURN_EXISTING: CreateTaskRequest._ExternalIdPolicy.ValueType  # 1
-        """Answer the original, outcome EXISTING."""
+        """Answer the original, unchanged, with OUTCOME_EXISTING."""
         EXTERNAL_ID_POLICY_REJECT: CreateTaskRequest._ExternalIdPolicy.ValueType  # 2
         """Refuse: ALREADY_EXISTS, reason EXTERNAL_ID_TAKEN."""
 
@@ -69,9 +69,9 @@ class CreateTaskRequest(_message.Message):
         """What to do where another request holds this external id."""
 
     EXTERNAL_ID_POLICY_UNSPECIFIED: CreateTaskRequest.ExternalIdPolicy.ValueType  # 0
-    """Treated as RETURN_EXISTING."""
+    """Treated as EXTERNAL_ID_POLICY_RETURN_EXISTING."""
     EXTERNAL_ID_POLICY_RETURN_EXISTING: CreateTaskRequest.ExternalIdPolicy.ValueType  # 1
-    """Answer the original, outcome EXISTING."""
+    """Answer the original, unchanged, with OUTCOME_EXISTING."""
     EXTERNAL_ID_POLICY_REJECT: CreateTaskRequest.ExternalIdPolicy.ValueType  # 2
     """Refuse: ALREADY_EXISTS, reason EXTERNAL_ID_TAKEN."""
 
@@ -82,20 +82,23 @@ class CreateTaskRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names the intended call: the same in each retry. A UUID, not nil. Unset: the server makes one, and a retry makes a second task."""
+    """Names the intended call: new for each task wanted, the same in each retry. Any UUID but nil, in its
+    36-character text form. Unset: the server makes one and answers it, and a retry makes a second task.
+    Where it names one task and the external id another, it decides.
+    """
     external_id_policy: Global___CreateTaskRequest.ExternalIdPolicy.ValueType
     """What a taken external id means."""
     validate_only: _builtins.bool
-    """Check and say what would happen; write nothing, hold nothing."""
+    """Check, and answer what would happen; write nothing, hold nothing."""
     view: _task_pb2.TaskView.ValueType
-    """How much of the task the answer carries. Unset means FULL."""
+    """How much of the task the answer carries. Unset means TASK_VIEW_FULL."""
     @_builtins.property
     def spec(self) -> _task_pb2.TaskSpec:
-        """What is to be done."""
+        """Required. What is to be done."""
 
     @_builtins.property
     def content_window(self) -> Global___ContentWindow:
-        """Treat equal content within a time as the same task."""
+        """Treat equal content within a time as the same task. Only without request_id and external id."""
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ Global___CreateTaskRequest: _TypeAlias = CreateTaskRequest  # noqa: Y015
 
 @_typing.final
 class ContentWindow(_message.Message):
-    """Equal content within a time is the same task."""
+    """Equal content within a time is the same task, whatever its state: same project, type and payload keys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -125,11 +128,11 @@ class ContentWindow(_message.Message):
     PAYLOAD_KEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def window(self) -> _duration_pb2.Duration:
-        """Measured from the first create by the database's clock; 1 s to 24 h."""
+        """Required. Measured from the first create, by the database's clock. 1 s to 24 h."""
 
     @_builtins.property
     def payload_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Top-level payload keys to compare; unset means the whole payload. Report E compared two of its fields."""
+        """Top-level payload keys to compare. Unset means the whole payload."""
 
     def __init__(
         self,
@@ -164,7 +167,7 @@ class CreateTaskResponse(_message.Message):
         OUTCOME_REPLAYED: CreateTaskResponse._Outcome.ValueType  # 2
         """The same request id made it earlier."""
         OUTCOME_EXISTING: CreateTaskResponse._Outcome.ValueType  # 3
-        """Another request made it: external id or content window matched."""
+        """Another request made it: its external id or its content window matched."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """How this call found or made its task."""
@@ -176,7 +179,7 @@ class CreateTaskResponse(_message.Message):
     OUTCOME_REPLAYED: CreateTaskResponse.Outcome.ValueType  # 2
     """The same request id made it earlier."""
     OUTCOME_EXISTING: CreateTaskResponse.Outcome.ValueType  # 3
-    """Another request made it: external id or content window matched."""
+    """Another request made it: its external id or its content window matched."""
 
     TASK_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
@@ -186,16 +189,18 @@ class CreateTaskResponse(_message.Message):
     outcome: Global___CreateTaskResponse.Outcome.ValueType
     """How it came about."""
     request_id: _builtins.str
-    """The id that was used, the caller's or the server's."""
+    """The request id that was used, the caller's or the server's. A UUID, lower case."""
     existing_reason: Global___ExistingReason.ValueType
     """With OUTCOME_EXISTING: which rule matched."""
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """As it is now. With validate_only and OUTCOME_CREATED: no task_id, no create_time."""
+        """As it is now. With validate_only and OUTCOME_CREATED it has no task_id and no create_time."""
 
     @_builtins.property
     def differing_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With OUTCOME_EXISTING: paths of this request's fields that the stored spec does not have, as "spec.payload.topic"."""
+        """With OUTCOME_EXISTING: paths of this request's fields that differ in the stored spec, as
+        "spec.payload.topic" or "spec.priority". Names, never values.
+        """
 
     def __init__(
         self,
@@ -225,11 +230,15 @@ class BatchCreateTasksRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID; items without an id get uuid5(request_id, index)."""
+    """Any UUID but nil. Requests without a request_id get the UUIDv5 of this one and their index (from 0),
+    so that the whole batch is safe to repeat.
+    """
     validate_only: _builtins.bool
-    """For all items, which must leave theirs unset."""
+    """As in CreateTaskRequest, for all of them; each must leave its own unset."""
     view: _task_pb2.TaskView.ValueType
-    """How much of each task the answer carries. Unset means BASIC; FULL is refused over 2 MiB of requests."""
+    """How much of each task the answer carries; each request must leave its own unset. Unset means
+    TASK_VIEW_BASIC. TASK_VIEW_FULL is refused over 2 MiB of requests.
+    """
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:
         """1 to 1,000. Together under 4 MiB on the wire."""
@@ -282,7 +291,7 @@ Global___BatchCreateTasksResponse: _TypeAlias = BatchCreateTasksResponse  # noqa
 
 @_typing.final
 class BatchSummary(_message.Message):
-    """Counts of a batch."""
+    """Counts of a batch. The last three add up to the first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -291,13 +300,13 @@ class BatchSummary(_message.Message):
     REPLAYED_FIELD_NUMBER: _builtins.int
     EXISTING_FIELD_NUMBER: _builtins.int
     requested: _builtins.int
-    """Items sent."""
+    """Requests sent."""
     created: _builtins.int
-    """OUTCOME_CREATED."""
+    """Results with OUTCOME_CREATED."""
     replayed: _builtins.int
-    """OUTCOME_REPLAYED."""
+    """Results with OUTCOME_REPLAYED."""
     existing: _builtins.int
-    """OUTCOME_EXISTING."""
+    """Results with OUTCOME_EXISTING."""
     def __init__(
         self,
         *,
@@ -327,21 +336,21 @@ class StreamCreatedTasksRequest(_message.Message):
     class _StartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[StreamCreatedTasksRequest._Start.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         START_UNSPECIFIED: StreamCreatedTasksRequest._Start.ValueType  # 0
-        """Treated as BEGINNING."""
+        """Treated as START_BEGINNING."""
         START_BEGINNING: StreamCreatedTasksRequest._Start.ValueType  # 1
         """The oldest id kept."""
         START_NOW: StreamCreatedTasksRequest._Start.ValueType  # 2
-        """Ids created after the server has answered this call."""
+        """Ids created after the server has sent its first message, which carries a token and no ids."""
 
     class Start(_Start, metaclass=_StartEnumTypeWrapper):
         """Where to begin without a token."""
 
     START_UNSPECIFIED: StreamCreatedTasksRequest.Start.ValueType  # 0
-    """Treated as BEGINNING."""
+    """Treated as START_BEGINNING."""
     START_BEGINNING: StreamCreatedTasksRequest.Start.ValueType  # 1
     """The oldest id kept."""
     START_NOW: StreamCreatedTasksRequest.Start.ValueType  # 2
-    """Ids created after the server has answered this call."""
+    """Ids created after the server has sent its first message, which carries a token and no ids."""
 
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
@@ -349,18 +358,18 @@ class StreamCreatedTasksRequest(_message.Message):
     PROJECTS_FIELD_NUMBER: _builtins.int
     UNTIL_CAUGHT_UP_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """From an earlier message; wins over start. Too old, or of another history: OUT_OF_RANGE, reason RESUME_TOKEN_EXPIRED."""
+    """From an earlier message; it wins over start. Opaque, at most 4 KiB."""
     start: Global___StreamCreatedTasksRequest.Start.ValueType
-    """Without a token."""
+    """Where to begin without a token."""
     until_caught_up: _builtins.bool
     """End with OK once every id created before the call was sent."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Unset means all. A token is bound to this set."""
+        """Only ids of these queues. Unset means all. A token is bound to this set."""
 
     @_builtins.property
     def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Unset means all that the caller may read."""
+        """Only ids of these projects. Unset means all that the caller may read."""
 
     def __init__(
         self,
@@ -381,17 +390,17 @@ Global___StreamCreatedTasksRequest: _TypeAlias = StreamCreatedTasksRequest  # no
 
 @_typing.final
 class StreamCreatedTasksResponse(_message.Message):
-    """Some created ids. Empty on a quiet stream, at least every 15 s."""
+    """Some created ids. Without ids on a quiet stream, at least every 15 s."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_IDS_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """To go on after this message. At most 4 KiB."""
+    """Where to go on after this message. Opaque, at most 4 KiB. Always set."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """In lane order; across lanes in no order. At most 1,000."""
+        """In the stream's order. At most 1,000."""
 
     def __init__(
         self,
@@ -409,13 +418,13 @@ Global___StreamCreatedTasksResponse: _TypeAlias = StreamCreatedTasksResponse  # 
 
 @_typing.final
 class ConsumeCreatedTasksRequest(_message.Message):
-    """From a member to the creator."""
+    """From a member to the creator: Join first and once, then the others in any order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Join(_message.Message):
-        """Who is asking."""
+        """Who is asking, and for what."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,16 +433,18 @@ class ConsumeCreatedTasksRequest(_message.Message):
         PROCESSOR_ID_FIELD_NUMBER: _builtins.int
         TYPES_FIELD_NUMBER: _builtins.int
         group: _builtins.str
-        """Consumers with the same group share one place in the stream."""
+        """Required. Members of the same group share one place in the stream. The group "processors" works
+        the tasks; any other only reads. Same form as a project.
+        """
         processor_id: _builtins.str
-        """The member's own id, as in GetStats."""
+        """Required. The member's own id, as in GetStats. A UUID, new at each start of a process."""
         @_builtins.property
         def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """At least one."""
+            """Only ids of these queues. At least one."""
 
         @_builtins.property
         def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """The task types it can run. Unset means all."""
+            """Only ids of these task types. Unset means all."""
 
         def __init__(
             self,
@@ -457,7 +468,7 @@ class ConsumeCreatedTasksRequest(_message.Message):
 
         CREDITS_FIELD_NUMBER: _builtins.int
         credits: _builtins.int
-        """Added to what is left; 1 to 10,000."""
+        """Added to what is left. 1 to 10,000."""
         def __init__(
             self,
             *,
@@ -471,14 +482,14 @@ class ConsumeCreatedTasksRequest(_message.Message):
 
     @_typing.final
     class Confirm(_message.Message):
-        """Ids that need not be sent again."""
+        """Ids that need not be sent again. Repeating it is harmless."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         TASK_IDS_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """Which."""
+            """Ids sent to this member. Others are ignored."""
 
         def __init__(
             self,
@@ -493,14 +504,14 @@ class ConsumeCreatedTasksRequest(_message.Message):
 
     @_typing.final
     class GiveBack(_message.Message):
-        """Ids for another member."""
+        """Ids for another member. Repeating it is harmless."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         TASK_IDS_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """Which."""
+            """Ids sent to this member. Others are ignored."""
 
         def __init__(
             self,
@@ -519,7 +530,7 @@ class ConsumeCreatedTasksRequest(_message.Message):
     CONFIRM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def join(self) -> Global___ConsumeCreatedTasksRequest.Join:
-        """First, once."""
+        """Who is asking. First, and once."""
 
     @_builtins.property
     def grant(self) -> Global___ConsumeCreatedTasksRequest.Grant:
@@ -527,7 +538,7 @@ class ConsumeCreatedTasksRequest(_message.Message):
 
     @_builtins.property
     def give_back(self) -> Global___ConsumeCreatedTasksRequest.GiveBack:
-        """Gives ids back unclaimed: no handler, or draining."""
+        """Gives ids back unclaimed: no handler for them, or draining."""
 
     @_builtins.property
     def confirm(self) -> Global___ConsumeCreatedTasksRequest.Confirm:
@@ -553,17 +564,17 @@ Global___ConsumeCreatedTasksRequest: _TypeAlias = ConsumeCreatedTasksRequest  # 
 
 @_typing.final
 class ConsumeCreatedTasksResponse(_message.Message):
-    """From the creator to a member."""
+    """From the creator to a member. Without ids on a quiet stream, at least every 15 s."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_IDS_FIELD_NUMBER: _builtins.int
     CREDITS_LEFT_FIELD_NUMBER: _builtins.int
     credits_left: _builtins.int
-    """What the server holds the member's credit to be."""
+    """What the server holds the member's credit to be after this message."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Each spends one credit. Empty at least every 15 s."""
+        """Each spends one credit. An id may be sent again: the claim decides."""
 
     def __init__(
         self,
@@ -581,7 +592,7 @@ Global___ConsumeCreatedTasksResponse: _TypeAlias = ConsumeCreatedTasksResponse  
 
 @_typing.final
 class LookupTaskRequest(_message.Message):
-    """Which task."""
+    """Which task. Exactly one of the two ids."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -592,11 +603,11 @@ class LookupTaskRequest(_message.Message):
     project: _builtins.str
     """Required."""
     request_id: _builtins.str
-    """As given to CreateTask. Exactly one of the two ids."""
+    """As given to CreateTask, or answered by it."""
     external_id: _builtins.str
     """As given in the spec."""
     view: _task_pb2.TaskView.ValueType
-    """Unset means FULL."""
+    """How much of the task the answer carries. Unset means TASK_VIEW_FULL."""
     def __init__(
         self,
         *,
@@ -627,7 +638,7 @@ class LookupTaskResponse(_message.Message):
 
     @_builtins.property
     def request_id_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when a repeat of this request id is still known."""
+        """Until when a repeat of its request id is still known. Unset while the task is not final."""
 
     def __init__(
         self,

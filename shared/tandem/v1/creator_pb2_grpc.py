@@ -27,6 +27,23 @@ if _version_not_supported:
 
 class CreatorServiceStub:
     """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
     """
 
     def __init__(self, channel):
@@ -64,10 +81,41 @@ class CreatorServiceStub:
 
 class CreatorServiceServicer:
     """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
     """
 
     def CreateTask(self, request, context):
-        """Creates the task, once per (project, request_id). Safe to repeat with the same request_id.
+        """Creates the task, once per (project, request_id).
+
+        OK means that the task is durable, and visible at once to GetTask and ListTasks. A repeat with the
+        same request_id and content answers the task that the first call made, as that task is now, and
+        never changes it. Safe to repeat with a request_id, or with an external id; without either, a repeat
+        makes a second task.
+
+        Errors:
+
+        - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
+        names the fields that differ, never their values.
+        - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
+        - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
+        committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
+        UNAVAILABLE here, since a blind repeat would make a second task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,27 +123,55 @@ class CreatorServiceServicer:
 
     def BatchCreateTasks(self, request, context):
         """Creates up to 1,000 tasks in one transaction, all or nothing.
+
+        Safe to repeat if the batch has a request_id, or each of its requests has an id. A repeated external
+        id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
+        is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
+
+        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamCreatedTasks(self, request, context):
-        """Sends ids of created tasks to this subscriber, all of them, then live.
+        """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
+
+        It never ends by itself, but with until_caught_up. Every subscriber is sent every id at least once,
+        in an order that never changes. After a break, open it again with the token of the last message that
+        was handled; some ids may then come again, and none is left out.
+
+        Errors:
+
+        - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
+        the database. The metadata carries the earliest token that works.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConsumeCreatedTasks(self, request_iterator, context):
-        """Shares created ids among the members of a group, by credit.
+        """Shares created ids among the members of a group: each id goes to one member that has credit.
+
+        The group's place is kept by the service, also while it has no members. Ids that a member did not
+        confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
+        after any break: what was claimed meanwhile is found claimed.
+
+        Errors: INVALID_ARGUMENT, INVALID_REQUEST also for messages out of turn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LookupTask(self, request, context):
-        """Finds a task by request id or external id. NOT_FOUND does not say that a create under way will not commit.
+        """Finds a task by request id or external id, and creates nothing. Safe to repeat.
+
+        For a caller that crashed, or lost its answer, and wants to know.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read. It does not say that a create
+        under way will not commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +215,23 @@ def add_CreatorServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CreatorService:
     """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
     """
 
     @staticmethod

@@ -27,41 +27,189 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CreatorServiceStub:
-    """The only way a task comes into existence."""
+    """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CreatorServiceAsyncStub: ...
     CreateTask: _grpc.UnaryUnaryMultiCallable[_creator_pb2.CreateTaskRequest, _creator_pb2.CreateTaskResponse]
-    """Creates the task, once per (project, request_id). Safe to repeat with the same request_id."""
+    """Creates the task, once per (project, request_id).
+
+    OK means that the task is durable, and visible at once to GetTask and ListTasks. A repeat with the
+    same request_id and content answers the task that the first call made, as that task is now, and
+    never changes it. Safe to repeat with a request_id, or with an external id; without either, a repeat
+    makes a second task.
+
+    Errors:
+
+    - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
+      names the fields that differ, never their values.
+    - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
+    - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
+      committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
+      UNAVAILABLE here, since a blind repeat would make a second task.
+    """
     BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_creator_pb2.BatchCreateTasksRequest, _creator_pb2.BatchCreateTasksResponse]
-    """Creates up to 1,000 tasks in one transaction, all or nothing."""
+    """Creates up to 1,000 tasks in one transaction, all or nothing.
+
+    Safe to repeat if the batch has a request_id, or each of its requests has an id. A repeated external
+    id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
+    is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
+
+    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+    """
     StreamCreatedTasks: _grpc.UnaryStreamMultiCallable[_creator_pb2.StreamCreatedTasksRequest, _creator_pb2.StreamCreatedTasksResponse]
-    """Sends ids of created tasks to this subscriber, all of them, then live."""
+    """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
+
+    It never ends by itself, but with until_caught_up. Every subscriber is sent every id at least once,
+    in an order that never changes. After a break, open it again with the token of the last message that
+    was handled; some ids may then come again, and none is left out.
+
+    Errors:
+
+    - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
+      the database. The metadata carries the earliest token that works.
+    """
     ConsumeCreatedTasks: _grpc.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]
-    """Shares created ids among the members of a group, by credit."""
+    """Shares created ids among the members of a group: each id goes to one member that has credit.
+
+    The group's place is kept by the service, also while it has no members. Ids that a member did not
+    confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
+    after any break: what was claimed meanwhile is found claimed.
+
+    Errors: INVALID_ARGUMENT, INVALID_REQUEST also for messages out of turn.
+    """
     LookupTask: _grpc.UnaryUnaryMultiCallable[_creator_pb2.LookupTaskRequest, _creator_pb2.LookupTaskResponse]
-    """Finds a task by request id or external id. NOT_FOUND does not say that a create under way will not commit."""
+    """Finds a task by request id or external id, and creates nothing. Safe to repeat.
+
+    For a caller that crashed, or lost its answer, and wants to know.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read. It does not say that a create
+      under way will not commit.
+    """
 
 @_typing.type_check_only
 class CreatorServiceAsyncStub(CreatorServiceStub):
-    """The only way a task comes into existence."""
+    """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTask: _aio.UnaryUnaryMultiCallable[_creator_pb2.CreateTaskRequest, _creator_pb2.CreateTaskResponse]  # type: ignore[assignment]
-    """Creates the task, once per (project, request_id). Safe to repeat with the same request_id."""
+    """Creates the task, once per (project, request_id).
+
+    OK means that the task is durable, and visible at once to GetTask and ListTasks. A repeat with the
+    same request_id and content answers the task that the first call made, as that task is now, and
+    never changes it. Safe to repeat with a request_id, or with an external id; without either, a repeat
+    makes a second task.
+
+    Errors:
+
+    - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
+      names the fields that differ, never their values.
+    - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
+    - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
+      committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
+      UNAVAILABLE here, since a blind repeat would make a second task.
+    """
     BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_creator_pb2.BatchCreateTasksRequest, _creator_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
-    """Creates up to 1,000 tasks in one transaction, all or nothing."""
+    """Creates up to 1,000 tasks in one transaction, all or nothing.
+
+    Safe to repeat if the batch has a request_id, or each of its requests has an id. A repeated external
+    id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
+    is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
+
+    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+    """
     StreamCreatedTasks: _aio.UnaryStreamMultiCallable[_creator_pb2.StreamCreatedTasksRequest, _creator_pb2.StreamCreatedTasksResponse]  # type: ignore[assignment]
-    """Sends ids of created tasks to this subscriber, all of them, then live."""
+    """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
+
+    It never ends by itself, but with until_caught_up. Every subscriber is sent every id at least once,
+    in an order that never changes. After a break, open it again with the token of the last message that
+    was handled; some ids may then come again, and none is left out.
+
+    Errors:
+
+    - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
+      the database. The metadata carries the earliest token that works.
+    """
     ConsumeCreatedTasks: _aio.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]  # type: ignore[assignment]
-    """Shares created ids among the members of a group, by credit."""
+    """Shares created ids among the members of a group: each id goes to one member that has credit.
+
+    The group's place is kept by the service, also while it has no members. Ids that a member did not
+    confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
+    after any break: what was claimed meanwhile is found claimed.
+
+    Errors: INVALID_ARGUMENT, INVALID_REQUEST also for messages out of turn.
+    """
     LookupTask: _aio.UnaryUnaryMultiCallable[_creator_pb2.LookupTaskRequest, _creator_pb2.LookupTaskResponse]  # type: ignore[assignment]
-    """Finds a task by request id or external id. NOT_FOUND does not say that a create under way will not commit."""
+    """Finds a task by request id or external id, and creates nothing. Safe to repeat.
+
+    For a caller that crashed, or lost its answer, and wants to know.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read. It does not say that a create
+      under way will not commit.
+    """
 
 class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The only way a task comes into existence."""
+    """The only way a task comes into existence.
+
+    Every error is a google.rpc.Status with one ErrorInfo: domain "tandem", a stable reason, and in its
+    metadata the values that the message mentions. The message begins with the reason, and may change;
+    the reason may not. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field. Nothing was written, and the request id stays free.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every call that is safe to repeat may be repeated.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
+    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    """
 
     @_abc_1.abstractmethod
     def CreateTask(
@@ -69,7 +217,22 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _creator_pb2.CreateTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_creator_pb2.CreateTaskResponse, _abc.Awaitable[_creator_pb2.CreateTaskResponse]]:
-        """Creates the task, once per (project, request_id). Safe to repeat with the same request_id."""
+        """Creates the task, once per (project, request_id).
+
+        OK means that the task is durable, and visible at once to GetTask and ListTasks. A repeat with the
+        same request_id and content answers the task that the first call made, as that task is now, and
+        never changes it. Safe to repeat with a request_id, or with an external id; without either, a repeat
+        makes a second task.
+
+        Errors:
+
+        - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
+          names the fields that differ, never their values.
+        - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
+        - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
+          committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
+          UNAVAILABLE here, since a blind repeat would make a second task.
+        """
 
     @_abc_1.abstractmethod
     def BatchCreateTasks(
@@ -77,7 +240,14 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _creator_pb2.BatchCreateTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_creator_pb2.BatchCreateTasksResponse, _abc.Awaitable[_creator_pb2.BatchCreateTasksResponse]]:
-        """Creates up to 1,000 tasks in one transaction, all or nothing."""
+        """Creates up to 1,000 tasks in one transaction, all or nothing.
+
+        Safe to repeat if the batch has a request_id, or each of its requests has an id. A repeated external
+        id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
+        is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
+
+        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+        """
 
     @_abc_1.abstractmethod
     def StreamCreatedTasks(
@@ -85,7 +255,17 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _creator_pb2.StreamCreatedTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_creator_pb2.StreamCreatedTasksResponse], _abc.AsyncIterator[_creator_pb2.StreamCreatedTasksResponse]]:
-        """Sends ids of created tasks to this subscriber, all of them, then live."""
+        """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
+
+        It never ends by itself, but with until_caught_up. Every subscriber is sent every id at least once,
+        in an order that never changes. After a break, open it again with the token of the last message that
+        was handled; some ids may then come again, and none is left out.
+
+        Errors:
+
+        - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
+          the database. The metadata carries the earliest token that works.
+        """
 
     @_abc_1.abstractmethod
     def ConsumeCreatedTasks(
@@ -93,7 +273,14 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_creator_pb2.ConsumeCreatedTasksRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_creator_pb2.ConsumeCreatedTasksResponse], _abc.AsyncIterator[_creator_pb2.ConsumeCreatedTasksResponse]]:
-        """Shares created ids among the members of a group, by credit."""
+        """Shares created ids among the members of a group: each id goes to one member that has credit.
+
+        The group's place is kept by the service, also while it has no members. Ids that a member did not
+        confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
+        after any break: what was claimed meanwhile is found claimed.
+
+        Errors: INVALID_ARGUMENT, INVALID_REQUEST also for messages out of turn.
+        """
 
     @_abc_1.abstractmethod
     def LookupTask(
@@ -101,6 +288,14 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _creator_pb2.LookupTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_creator_pb2.LookupTaskResponse, _abc.Awaitable[_creator_pb2.LookupTaskResponse]]:
-        """Finds a task by request id or external id. NOT_FOUND does not say that a create under way will not commit."""
+        """Finds a task by request id or external id, and creates nothing. Safe to repeat.
+
+        For a caller that crashed, or lost its answer, and wants to know.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read. It does not say that a create
+          under way will not commit.
+        """
 
 def add_CreatorServiceServicer_to_server(servicer: CreatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

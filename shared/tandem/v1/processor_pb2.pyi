@@ -30,9 +30,9 @@ class GetTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """Required."""
+    """Required. A UUID."""
     view: _task_pb2.TaskView.ValueType
-    """Unset means FULL."""
+    """How much of the task the answer carries. Unset means TASK_VIEW_FULL."""
     def __init__(
         self,
         *,
@@ -80,10 +80,12 @@ class BatchGetTasksRequest(_message.Message):
     TASK_IDS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     view: _task_pb2.TaskView.ValueType
-    """Unset means BASIC."""
+    """How much of each task the answer carries. Unset means TASK_VIEW_BASIC. An answer that would exceed
+    4 MiB is refused: ask for fewer.
+    """
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 1,000."""
+        """1 to 1,000 UUIDs."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ Global___BatchGetTasksResponse: _TypeAlias = BatchGetTasksResponse  # noqa: Y015
 
 @_typing.final
 class ListTasksRequest(_message.Message):
-    """Which tasks, by filters that all must hold."""
+    """Which tasks, by filters that must all hold. Unset filters hold for all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -170,38 +172,38 @@ class ListTasksRequest(_message.Message):
     project: _builtins.str
     """Required."""
     external_id_prefix: _builtins.str
-    """External ids that begin so: "wf-123:"."""
+    """With an external id that begins so: "wf-123:". At most 255 characters."""
     page_size: _builtins.int
-    """Unset means 50; over 1,000 means 1,000. Pages are also cut at 3 MiB."""
+    """Tasks a page, at most. Unset means 50; over 1,000 means 1,000. Pages also end at 3 MiB."""
     page_token: _builtins.str
-    """From the page before, with the same filters."""
+    """next_page_token of the page before, with the same filters; with others it is refused. Opaque."""
     include_total: _builtins.bool
-    """Ask for total_size."""
+    """Ask for total_size, which costs a count."""
     view: _task_pb2.TaskView.ValueType
-    """Unset means BASIC."""
+    """How much of each task the answer carries. Unset means TASK_VIEW_BASIC."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.TaskStatus.State.ValueType]:
-        """Any of these."""
+        """In any of these states."""
 
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Any of these."""
+        """Of any of these types."""
 
     @_builtins.property
     def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Any of these."""
+        """In any of these queues."""
 
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
-        """Created at or after."""
+        """Created at this moment or later."""
 
     @_builtins.property
     def create_time_to(self) -> _timestamp_pb2.Timestamp:
-        """Created before."""
+        """Created before this moment."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """All of these."""
+        """With all of these labels."""
 
     def __init__(
         self,
@@ -238,9 +240,9 @@ class ListTasksResponse(_message.Message):
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_CAPPED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """For the next page. Empty on the last one."""
     total_size: _builtins.int
-    """If asked for. Exact up to 10,000."""
+    """How many tasks the filters hold for, if asked. Exact up to 10,000, and never more."""
     total_size_capped: _builtins.bool
     """There are more than total_size."""
     @_builtins.property
@@ -274,9 +276,9 @@ class WatchTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """Required."""
+    """Required. A UUID."""
     view: _task_pb2.TaskView.ValueType
-    """Unset means BASIC."""
+    """How much of the task each message carries. Unset means TASK_VIEW_BASIC."""
     def __init__(
         self,
         *,
@@ -293,14 +295,14 @@ Global___WatchTaskRequest: _TypeAlias = WatchTaskRequest  # noqa: Y015
 
 @_typing.final
 class WatchTaskResponse(_message.Message):
-    """The task after a change, or nothing: a frame at least every 15 s."""
+    """The task after a change, or nothing: a message at least every 15 s."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """Unset in a frame that only shows life."""
+        """Unset in a message that only shows life."""
 
     def __init__(
         self,
@@ -325,9 +327,9 @@ class CancelTaskRequest(_message.Message):
     EXPECTED_ATTEMPT_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """Required."""
+    """Required. A UUID."""
     expected_attempt: _builtins.int
-    """Cancel only if the task is at this attempt: makes a late repeat harmless."""
+    """Cancel only at this attempt; at any other the task is answered unchanged. Makes a late repeat harmless."""
     comment: _builtins.str
     """Shown in the status. At most 255 characters."""
     def __init__(
@@ -380,9 +382,9 @@ class RetryTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_ATTEMPT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """Required."""
+    """Required. A UUID."""
     expected_attempt: _builtins.int
-    """The attempt that the caller saw fail; another one answers the task as it is, unchanged. Required."""
+    """Required. The attempt that the caller saw end; at any other the task is answered unchanged."""
     def __init__(
         self,
         *,
@@ -429,7 +431,7 @@ class PauseQueueRequest(_message.Message):
 
     QUEUE_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Required."""
+    """Required. Same form as in TaskSpec."""
     def __init__(
         self,
         *,
@@ -445,7 +447,7 @@ Global___PauseQueueRequest: _TypeAlias = PauseQueueRequest  # noqa: Y015
 
 @_typing.final
 class PauseQueueResponse(_message.Message):
-    """Done."""
+    """The queue is paused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -468,7 +470,7 @@ class ResumeQueueRequest(_message.Message):
 
     QUEUE_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Required."""
+    """Required. Same form as in TaskSpec."""
     def __init__(
         self,
         *,
@@ -484,7 +486,7 @@ Global___ResumeQueueRequest: _TypeAlias = ResumeQueueRequest  # noqa: Y015
 
 @_typing.final
 class ResumeQueueResponse(_message.Message):
-    """Done."""
+    """The queue is not paused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -508,9 +510,9 @@ class GetStatsRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Unset means all that the caller may read."""
+    """Only this project. Unset means all that the caller may read."""
     days: _builtins.int
-    """Days of history, 0 to 31, in UTC."""
+    """Days of history, 0 to 31, in UTC, today included."""
     def __init__(
         self,
         *,
@@ -538,23 +540,23 @@ class GetStatsResponse(_message.Message):
     READ_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueStats]:
-        """Per queue and state."""
+        """One for each queue and state that has tasks."""
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupStats]:
-        """Per group."""
+        """One for each group."""
 
     @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayStats]:
-        """Per day, newest first; within retention."""
+        """One for each day, newest first; within retention."""
 
     @_builtins.property
     def processors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessorStats]:
-        """Live, and dead within the last hour."""
+        """Those alive, and those that died within the last hour."""
 
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When these were counted."""
+        """When these were counted, by the database's clock."""
 
     def __init__(
         self,
@@ -586,18 +588,18 @@ class QueueStats(_message.Message):
     WAITING_OVER_FIVE_MINUTES_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Name."""
+    """The queue."""
     state: _task_pb2.TaskStatus.State.ValueType
-    """State."""
+    """The state."""
     count: _builtins.int
-    """How many."""
+    """Tasks of this queue in this state."""
     waiting_over_five_minutes: _builtins.int
-    """Waiting over five minutes (report C)."""
+    """Of them, those that are pending, due, and have waited over five minutes."""
     paused: _builtins.bool
-    """Paused."""
+    """Whether the queue is paused."""
     @_builtins.property
     def oldest_age(self) -> _duration_pb2.Duration:
-        """Age of the oldest that is due."""
+        """Age of the oldest of them that is due."""
 
     def __init__(
         self,
@@ -627,11 +629,11 @@ class GroupStats(_message.Message):
     LAG_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     group: _builtins.str
-    """Name."""
+    """The group."""
     lag: _builtins.int
-    """Created ids not yet sent to it."""
+    """Created ids that were not yet sent to it."""
     members: _builtins.int
-    """Its members now."""
+    """Its members now, over all creators."""
     def __init__(
         self,
         *,
@@ -658,13 +660,13 @@ class DayStats(_message.Message):
     SUCCEEDED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     date: _builtins.str
-    """2025-10-04, UTC."""
+    """As 2025-10-04, in UTC."""
     created: _builtins.int
-    """Created."""
+    """Tasks created on it."""
     succeeded: _builtins.int
-    """Succeeded."""
+    """Tasks that became SUCCEEDED on it."""
     failed: _builtins.int
-    """Failed."""
+    """Tasks that became FAILED on it."""
     def __init__(
         self,
         *,
@@ -692,16 +694,16 @@ class ProcessorStats(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
     processor_id: _builtins.str
-    """Its id."""
+    """Its id, new at each start."""
     running: _builtins.int
-    """Tasks it holds."""
+    """Tasks that it holds."""
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
-        """Its last heartbeat."""
+        """Its last heartbeat, by the database's clock."""
 
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Types it runs."""
+        """Task types that it runs."""
 
     def __init__(
         self,

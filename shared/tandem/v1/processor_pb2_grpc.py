@@ -26,7 +26,21 @@ if _version_not_supported:
 
 
 class ProcessorServiceStub:
-    """Reads tasks, and moves their status.
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
     """
 
     def __init__(self, channel):
@@ -83,67 +97,106 @@ class ProcessorServiceStub:
 
 
 class ProcessorServiceServicer:
-    """Reads tasks, and moves their status.
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
     """
 
     def GetTask(self, request, context):
-        """Answers one task.
+        """Answers one task. Safe to repeat.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetTasks(self, request, context):
-        """Answers many, in the order asked; ids that are not there are named, not an error.
+        """Answers many, in the order asked. Ids that are not there are named, which is no error. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists a project's tasks, newest first.
+        """Lists a project's tasks, newest first. Safe to repeat.
+
+        Pages are stable: a task created meanwhile is not seen by later pages, and none is left out or
+        repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTask(self, request, context):
-        """Sends the task now, then its latest status after changes, until it is final. Fast changes may be merged.
+        """Sends the task now, then its latest status after changes, and ends with OK once it is final.
+
+        Changes that follow fast may be merged; the final one always comes. Safe to open again.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a pending task; asks a running one to stop. Repeating it is harmless.
+        """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+
+        A task that is already final is answered unchanged. The handler of a running one sees a
+        cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryTask(self, request, context):
-        """Puts a FAILED or CANCELLED task back to PENDING.
+        """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseQueue(self, request, context):
-        """Stops claims from a queue.
+        """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeQueue(self, request, context):
-        """Allows them again.
+        """Allows claims from a queue again. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Counts, ages and live processors, at most 5 s old.
+        """Counts, ages and processors, at most 5 s old. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,7 +259,21 @@ def add_ProcessorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProcessorService:
-    """Reads tasks, and moves their status.
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+    BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+    the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
     """
 
     @staticmethod

@@ -27,57 +27,162 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProcessorServiceStub:
-    """Reads tasks, and moves their status."""
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProcessorServiceAsyncStub: ...
     GetTask: _grpc.UnaryUnaryMultiCallable[_processor_pb2.GetTaskRequest, _processor_pb2.GetTaskResponse]
-    """Answers one task."""
+    """Answers one task. Safe to repeat.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    """
     BatchGetTasks: _grpc.UnaryUnaryMultiCallable[_processor_pb2.BatchGetTasksRequest, _processor_pb2.BatchGetTasksResponse]
-    """Answers many, in the order asked; ids that are not there are named, not an error."""
+    """Answers many, in the order asked. Ids that are not there are named, which is no error. Safe to repeat."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_processor_pb2.ListTasksRequest, _processor_pb2.ListTasksResponse]
-    """Lists a project's tasks, newest first."""
+    """Lists a project's tasks, newest first. Safe to repeat.
+
+    Pages are stable: a task created meanwhile is not seen by later pages, and none is left out or
+    repeated.
+    """
     WatchTask: _grpc.UnaryStreamMultiCallable[_processor_pb2.WatchTaskRequest, _processor_pb2.WatchTaskResponse]
-    """Sends the task now, then its latest status after changes, until it is final. Fast changes may be merged."""
+    """Sends the task now, then its latest status after changes, and ends with OK once it is final.
+
+    Changes that follow fast may be merged; the final one always comes. Safe to open again.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
+    """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_processor_pb2.CancelTaskRequest, _processor_pb2.CancelTaskResponse]
-    """Cancels a pending task; asks a running one to stop. Repeating it is harmless."""
+    """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+
+    A task that is already final is answered unchanged. The handler of a running one sees a
+    cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    """
     RetryTask: _grpc.UnaryUnaryMultiCallable[_processor_pb2.RetryTaskRequest, _processor_pb2.RetryTaskResponse]
-    """Puts a FAILED or CANCELLED task back to PENDING."""
+    """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+    """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_processor_pb2.PauseQueueRequest, _processor_pb2.PauseQueueResponse]
-    """Stops claims from a queue."""
+    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]
-    """Allows them again."""
+    """Allows claims from a queue again. Safe to repeat."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]
-    """Counts, ages and live processors, at most 5 s old."""
+    """Counts, ages and processors, at most 5 s old. Safe to repeat."""
 
 @_typing.type_check_only
 class ProcessorServiceAsyncStub(ProcessorServiceStub):
-    """Reads tasks, and moves their status."""
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTask: _aio.UnaryUnaryMultiCallable[_processor_pb2.GetTaskRequest, _processor_pb2.GetTaskResponse]  # type: ignore[assignment]
-    """Answers one task."""
+    """Answers one task. Safe to repeat.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    """
     BatchGetTasks: _aio.UnaryUnaryMultiCallable[_processor_pb2.BatchGetTasksRequest, _processor_pb2.BatchGetTasksResponse]  # type: ignore[assignment]
-    """Answers many, in the order asked; ids that are not there are named, not an error."""
+    """Answers many, in the order asked. Ids that are not there are named, which is no error. Safe to repeat."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_processor_pb2.ListTasksRequest, _processor_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists a project's tasks, newest first."""
+    """Lists a project's tasks, newest first. Safe to repeat.
+
+    Pages are stable: a task created meanwhile is not seen by later pages, and none is left out or
+    repeated.
+    """
     WatchTask: _aio.UnaryStreamMultiCallable[_processor_pb2.WatchTaskRequest, _processor_pb2.WatchTaskResponse]  # type: ignore[assignment]
-    """Sends the task now, then its latest status after changes, until it is final. Fast changes may be merged."""
+    """Sends the task now, then its latest status after changes, and ends with OK once it is final.
+
+    Changes that follow fast may be merged; the final one always comes. Safe to open again.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
+    """
     CancelTask: _aio.UnaryUnaryMultiCallable[_processor_pb2.CancelTaskRequest, _processor_pb2.CancelTaskResponse]  # type: ignore[assignment]
-    """Cancels a pending task; asks a running one to stop. Repeating it is harmless."""
+    """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+
+    A task that is already final is answered unchanged. The handler of a running one sees a
+    cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    """
     RetryTask: _aio.UnaryUnaryMultiCallable[_processor_pb2.RetryTaskRequest, _processor_pb2.RetryTaskResponse]  # type: ignore[assignment]
-    """Puts a FAILED or CANCELLED task back to PENDING."""
+    """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+
+    Errors:
+
+    - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+    """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_processor_pb2.PauseQueueRequest, _processor_pb2.PauseQueueResponse]  # type: ignore[assignment]
-    """Stops claims from a queue."""
+    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]  # type: ignore[assignment]
-    """Allows them again."""
+    """Allows claims from a queue again. Safe to repeat."""
     GetStats: _aio.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Counts, ages and live processors, at most 5 s old."""
+    """Counts, ages and processors, at most 5 s old. Safe to repeat."""
 
 class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads tasks, and moves their status."""
+    """Reads tasks, and moves their status. It cannot create one.
+
+    Errors have the form that CreatorService describes. Any method of this service may answer:
+
+    - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
+      BadRequest names every bad field.
+    - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
+    - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
+    - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
+      the trailer grpc-retry-pushback-ms (milliseconds). Every method here is safe to repeat.
+    - UNAVAILABLE, STOPPING: this process shuts down; another one serves the same call. RetryInfo and trailer too.
+    - INVALID_ARGUMENT, STORE_REFUSED: the database refused what passed every check. Nothing was written.
+    - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
+
+    A task that is not there and one that the caller may not read get the same answer.
+    """
 
     @_abc_1.abstractmethod
     def GetTask(
@@ -85,7 +190,12 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.GetTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.GetTaskResponse, _abc.Awaitable[_processor_pb2.GetTaskResponse]]:
-        """Answers one task."""
+        """Answers one task. Safe to repeat.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+        """
 
     @_abc_1.abstractmethod
     def BatchGetTasks(
@@ -93,7 +203,7 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.BatchGetTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.BatchGetTasksResponse, _abc.Awaitable[_processor_pb2.BatchGetTasksResponse]]:
-        """Answers many, in the order asked; ids that are not there are named, not an error."""
+        """Answers many, in the order asked. Ids that are not there are named, which is no error. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def ListTasks(
@@ -101,7 +211,11 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.ListTasksResponse, _abc.Awaitable[_processor_pb2.ListTasksResponse]]:
-        """Lists a project's tasks, newest first."""
+        """Lists a project's tasks, newest first. Safe to repeat.
+
+        Pages are stable: a task created meanwhile is not seen by later pages, and none is left out or
+        repeated.
+        """
 
     @_abc_1.abstractmethod
     def WatchTask(
@@ -109,7 +223,14 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.WatchTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_processor_pb2.WatchTaskResponse], _abc.AsyncIterator[_processor_pb2.WatchTaskResponse]]:
-        """Sends the task now, then its latest status after changes, until it is final. Fast changes may be merged."""
+        """Sends the task now, then its latest status after changes, and ends with OK once it is final.
+
+        Changes that follow fast may be merged; the final one always comes. Safe to open again.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def CancelTask(
@@ -117,7 +238,15 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.CancelTaskResponse, _abc.Awaitable[_processor_pb2.CancelTaskResponse]]:
-        """Cancels a pending task; asks a running one to stop. Repeating it is harmless."""
+        """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+
+        A task that is already final is answered unchanged. The handler of a running one sees a
+        cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+        """
 
     @_abc_1.abstractmethod
     def RetryTask(
@@ -125,7 +254,13 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.RetryTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.RetryTaskResponse, _abc.Awaitable[_processor_pb2.RetryTaskResponse]]:
-        """Puts a FAILED or CANCELLED task back to PENDING."""
+        """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+
+        Errors:
+
+        - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
+        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+        """
 
     @_abc_1.abstractmethod
     def PauseQueue(
@@ -133,7 +268,7 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.PauseQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.PauseQueueResponse, _abc.Awaitable[_processor_pb2.PauseQueueResponse]]:
-        """Stops claims from a queue."""
+        """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def ResumeQueue(
@@ -141,7 +276,7 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.ResumeQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.ResumeQueueResponse, _abc.Awaitable[_processor_pb2.ResumeQueueResponse]]:
-        """Allows them again."""
+        """Allows claims from a queue again. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def GetStats(
@@ -149,6 +284,6 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.GetStatsResponse, _abc.Awaitable[_processor_pb2.GetStatsResponse]]:
-        """Counts, ages and live processors, at most 5 s old."""
+        """Counts, ages and processors, at most 5 s old. Safe to repeat."""
 
 def add_ProcessorServiceServicer_to_server(servicer: ProcessorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,19 +29,19 @@ class _TaskView:
 class _TaskViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_VIEW_UNSPECIFIED: _TaskView.ValueType  # 0
-    """The method's own default, which its comment names."""
+    """The method's own default, which the request's field names."""
     TASK_VIEW_BASIC: _TaskView.ValueType  # 1
-    """All but payload, result and stage results."""
+    """All but payload, result and the stages' results."""
     TASK_VIEW_FULL: _TaskView.ValueType  # 2
     """Everything."""
 
 class TaskView(_TaskView, metaclass=_TaskViewEnumTypeWrapper):
-    """How much of a task an answer carries."""
+    """How much of a task an answer carries. No answer exceeds 4 MiB in any view."""
 
 TASK_VIEW_UNSPECIFIED: TaskView.ValueType  # 0
-"""The method's own default, which its comment names."""
+"""The method's own default, which the request's field names."""
 TASK_VIEW_BASIC: TaskView.ValueType  # 1
-"""All but payload, result and stage results."""
+"""All but payload, result and the stages' results."""
 TASK_VIEW_FULL: TaskView.ValueType  # 2
 """Everything."""
 Global___TaskView: _TypeAlias = TaskView  # noqa: Y015
@@ -53,29 +53,29 @@ class _Priority:
 class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    """Treated as NORMAL."""
+    """Treated as PRIORITY_NORMAL."""
     PRIORITY_URGENT: _Priority.ValueType  # 1
     """Before everything else."""
     PRIORITY_HIGH: _Priority.ValueType  # 2
-    """Before NORMAL."""
+    """Before PRIORITY_NORMAL."""
     PRIORITY_NORMAL: _Priority.ValueType  # 3
     """The default."""
     PRIORITY_LOW: _Priority.ValueType  # 4
-    """When nothing else waits, and a fair share otherwise."""
+    """After the others, but never starved: a small share goes to it however busy they are."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Four classes, most urgent first. Fixed: no value will be added between."""
+    """Four classes, most urgent first. The set is closed: no value will be added between."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-"""Treated as NORMAL."""
+"""Treated as PRIORITY_NORMAL."""
 PRIORITY_URGENT: Priority.ValueType  # 1
 """Before everything else."""
 PRIORITY_HIGH: Priority.ValueType  # 2
-"""Before NORMAL."""
+"""Before PRIORITY_NORMAL."""
 PRIORITY_NORMAL: Priority.ValueType  # 3
 """The default."""
 PRIORITY_LOW: Priority.ValueType  # 4
-"""When nothing else waits, and a fair share otherwise."""
+"""After the others, but never starved: a small share goes to it however busy they are."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 @_typing.final
@@ -92,26 +92,26 @@ class Task(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     PRUNE_TIME_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    """Assigned by the creator. A UUID, 36 characters, lower case."""
+    """Output only. Assigned by the creator. A UUID in its 36-character text form, lower case."""
     request_id: _builtins.str
-    """The request that made it. For tracing; AIP-155 would keep it off the resource."""
+    """Output only. The request id of the create that made it, the caller's or the server's. A UUID, lower case."""
     created_by: _builtins.str
-    """Who called, as authentication named them. Empty where it is off."""
+    """Output only. Who created it, as authentication named them. Empty where authentication is off."""
     @_builtins.property
     def spec(self) -> Global___TaskSpec:
-        """What is to be done. Never changes. The payload is left out in VIEW_BASIC."""
+        """What is to be done. Never changes. TASK_VIEW_BASIC leaves out its payload."""
 
     @_builtins.property
     def status(self) -> Global___TaskStatus:
-        """How it is going. Stage results and the result are left out in VIEW_BASIC."""
+        """Output only. How it is going. TASK_VIEW_BASIC leaves out the result and the stages' results."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the creator's transaction wrote it, by the database's clock."""
+        """Output only. When the creator's transaction wrote the task, by the database's clock."""
 
     @_builtins.property
     def prune_time(self) -> _timestamp_pb2.Timestamp:
-        """Set once the body was pruned: then only ids, project, state and times are here."""
+        """Output only. Set once the task was pruned: from then on it has only its ids, project, state and times."""
 
     def __init__(
         self,
@@ -134,7 +134,12 @@ Global___Task: _TypeAlias = Task  # noqa: Y015
 
 @_typing.final
 class TaskSpec(_message.Message):
-    """What is to be done. Unset fields are compared as their defaults."""
+    """What is to be done. Written once, by the create, and never changed.
+
+    A repeated create is compared with it field by field. A field unset both times is equal; a field
+    that is given is compared with the value in effect, so that a changed default of the service never
+    refuses an honest retry. The order of map keys and of payload keys does not count.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -170,36 +175,49 @@ class TaskSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Tenant. 1 to 63 of [A-Za-z0-9_.-], first a letter or digit. Required."""
+    """Required. The tenant: request ids, external ids, lists and permissions are scoped by it.
+    1 to 63 characters of [A-Za-z0-9_.-], the first a letter or a digit.
+    """
     type: _builtins.str
-    """Which handler runs it. Same form as project. Required."""
+    """Required. Which handler runs it. Same form as project."""
     queue: _builtins.str
-    """Where it waits. Unset means "default". Shared by all projects."""
+    """Where it waits. Same form as project. Unset means "default". Queues are shared by all projects."""
     priority: Global___Priority.ValueType
-    """Unset means NORMAL."""
+    """How urgent it is within its queue. Unset means PRIORITY_NORMAL."""
     external_id: _builtins.str
-    """The caller's own name for it, unique in the project. At most 255 characters. Empty means none."""
+    """The caller's own name for the task, unique in the project for as long as ids are kept.
+    At most 255 characters. Empty means none.
+    """
     title: _builtins.str
-    """What listings show. At most 255 characters."""
+    """What listings show to people. At most 255 characters."""
     @_builtins.property
     def payload(self) -> _struct_pb2.Struct:
-        """The handler's input. At most 64 KiB as JSON, 32 levels. Whole numbers beyond 2^53 - 1 and NaN are refused."""
+        """The handler's input. At most 64 KiB (65,536 bytes) as canonical JSON, and 32 levels deep.
+        Refused by path: NaN, infinities, a Value without a kind, whole numbers beyond ±(2^53 - 1)
+        (two of them could compare equal), the character NUL. Handlers see whole numbers as int.
+        """
 
     @_builtins.property
     def not_before_time(self) -> _timestamp_pb2.Timestamp:
-        """Not before this moment. Not together with start_delay."""
+        """Not claimed before this moment, by the database's clock. In the past means at once.
+        Not together with start_delay.
+        """
 
     @_builtins.property
     def start_delay(self) -> _duration_pb2.Duration:
-        """Not before this long after creation; the same in each retry, so that it compares equal."""
+        """Not claimed before this long after its creation. 0 to 366 days.
+        Compared as given, so a retry that repeats it compares equal. Not together with not_before_time.
+        """
 
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
-        """Unset fields fall to the handler's, then to the service's."""
+        """How failures are repeated. Each unset field falls to the handler's, then to the service's default."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For finding it: who, which workflow. At most 16; keys as project, values to 255 characters."""
+        """For finding it in lists: whose it is, which workflow. At most 16. Keys in the form of project,
+        values of at most 255 characters.
+        """
 
     def __init__(
         self,
@@ -226,7 +244,7 @@ Global___TaskSpec: _TypeAlias = TaskSpec  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """How failures of a handler are repeated."""
+    """How failures of a handler are repeated: with exponential backoff and jitter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -235,18 +253,24 @@ class RetryPolicy(_message.Message):
     MAX_BACKOFF_FIELD_NUMBER: _builtins.int
     ATTEMPT_TIMEOUT_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
-    """1 to 100; unset means 5. Counts failures and crashes, not drains."""
+    """Tries in all, 1 to 100. Unset means the handler's, else 5.
+    Failures, timeouts and crashes count; a claim given back by a draining processor does not.
+    """
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration:
-        """Unset means 1 s."""
+        """Wait before the second attempt; it doubles with each further one. At most 7 days.
+        Unset means the handler's, else 1 s.
+        """
 
     @_builtins.property
     def max_backoff(self) -> _duration_pb2.Duration:
-        """Unset means 10 min."""
+        """The longest wait. Not under initial_backoff, at most 7 days. Unset means the handler's, else 10 min."""
 
     @_builtins.property
     def attempt_timeout(self) -> _duration_pb2.Duration:
-        """Unset means the handler's."""
+        """How long one attempt may run before it ends with reason TIMEOUT. At most 7 days.
+        Unset means the handler's.
+        """
 
     def __init__(
         self,
@@ -266,7 +290,7 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class TaskStatus(_message.Message):
-    """How it is going. Written by processors alone."""
+    """How it is going. Output only, written by processors alone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -279,35 +303,35 @@ class TaskStatus(_message.Message):
         STATE_UNSPECIFIED: TaskStatus._State.ValueType  # 0
         """Never sent."""
         STATE_PENDING: TaskStatus._State.ValueType  # 1
-        """Created and not yet claimed, or to be tried again."""
+        """Created and not yet claimed, or given back, or to be tried again at due_time."""
         STATE_RUNNING: TaskStatus._State.ValueType  # 2
-        """Claimed by a processor."""
+        """Claimed by the processor named in processor_id."""
         STATE_SUCCEEDED: TaskStatus._State.ValueType  # 3
-        """Done. Final."""
+        """Done as intended; the result is kept. Final."""
         STATE_FAILED: TaskStatus._State.ValueType  # 4
-        """Given up. Final but for RetryTask."""
+        """Given up; error says why. Final, but for RetryTask."""
         STATE_CANCELLED: TaskStatus._State.ValueType  # 5
-        """Stopped by CancelTask. Final but for RetryTask."""
+        """Stopped by CancelTask. Final, but for RetryTask."""
         STATE_SUSPENDED: TaskStatus._State.ValueType  # 6
-        """Waits for a decision; holds no processor."""
+        """Waits for a decision, and holds no processor meanwhile."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """A task's place in its life. New states may be added: treat an unknown one as not final."""
+        """A task's place in its life. States may be added: treat one that you do not know as not final."""
 
     STATE_UNSPECIFIED: TaskStatus.State.ValueType  # 0
     """Never sent."""
     STATE_PENDING: TaskStatus.State.ValueType  # 1
-    """Created and not yet claimed, or to be tried again."""
+    """Created and not yet claimed, or given back, or to be tried again at due_time."""
     STATE_RUNNING: TaskStatus.State.ValueType  # 2
-    """Claimed by a processor."""
+    """Claimed by the processor named in processor_id."""
     STATE_SUCCEEDED: TaskStatus.State.ValueType  # 3
-    """Done. Final."""
+    """Done as intended; the result is kept. Final."""
     STATE_FAILED: TaskStatus.State.ValueType  # 4
-    """Given up. Final but for RetryTask."""
+    """Given up; error says why. Final, but for RetryTask."""
     STATE_CANCELLED: TaskStatus.State.ValueType  # 5
-    """Stopped by CancelTask. Final but for RetryTask."""
+    """Stopped by CancelTask. Final, but for RetryTask."""
     STATE_SUSPENDED: TaskStatus.State.ValueType  # 6
-    """Waits for a decision; holds no processor."""
+    """Waits for a decision, and holds no processor meanwhile."""
 
     @_typing.final
     class AnnotationsEntry(_message.Message):
@@ -347,48 +371,48 @@ class TaskStatus(_message.Message):
     state: Global___TaskStatus.State.ValueType
     """Where it stands."""
     attempt: _builtins.int
-    """Tries so far that count against the retry policy; 0 before the first."""
+    """Tries so far that count against the retry policy. 0 before the first."""
     progress: _builtins.float
-    """0 to 1, as the handler last said."""
+    """0 to 1, as the handler last said. It may go back in a later attempt."""
     processor_id: _builtins.str
-    """Which processor process holds it, or held it last."""
+    """Which processor process holds it, or held it last. A UUID, new at each start of a process."""
     claim: _builtins.int
-    """Claims so far, counted as attempts or not. The fencing token."""
+    """Claims so far, counted as attempts or not. It grows with each: the fencing token."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
-        """Steps in the order they began."""
+        """The handler's steps, in the order they began. With the result at most 256 KiB as JSON."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:
-        """What the handler returned."""
+        """What the handler returned. Only in STATE_SUCCEEDED."""
 
     @_builtins.property
     def error(self) -> Global___AttemptError:
-        """Why the last attempt ended badly. Kept while a retry waits."""
+        """Why the last attempt ended badly. Kept while a retry waits and runs."""
 
     @_builtins.property
     def earlier_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptError]:
-        """Earlier ones, newest first, at most 5."""
+        """Those before it, newest first, at most 5."""
 
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
-        """When it may next be claimed."""
+        """When it may next be claimed. Set only for tasks that are delayed, or to be tried again."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the first attempt began. Unset while no attempt was made."""
+        """When the first attempt began. Unset while none has."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When anything here last changed."""
+        """When anything in this status last changed."""
 
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp:
-        """When it became final."""
+        """When it became final. Unset while it is not."""
 
     @_builtins.property
     def cancel_request_time(self) -> _timestamp_pb2.Timestamp:
-        """Set once CancelTask asked a running task to stop."""
+        """When CancelTask asked a running task to stop. Unset while nobody has."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -423,7 +447,7 @@ Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
 
 @_typing.final
 class Stage(_message.Message):
-    """A named, kept step of a handler."""
+    """A named step of a handler whose result is kept, so that later attempts reuse it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -436,11 +460,11 @@ class Stage(_message.Message):
         STATE_UNSPECIFIED: Stage._State.ValueType  # 0
         """Never sent."""
         STATE_RUNNING: Stage._State.ValueType  # 1
-        """Begun."""
+        """Begun. After a crash, begun by an attempt that is over."""
         STATE_SUCCEEDED: Stage._State.ValueType  # 2
-        """Done; its result is kept."""
+        """Done; its result is kept and the step is not run again."""
         STATE_FAILED: Stage._State.ValueType  # 3
-        """Raised."""
+        """Raised. The next attempt runs it again."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a step stands."""
@@ -448,11 +472,11 @@ class Stage(_message.Message):
     STATE_UNSPECIFIED: Stage.State.ValueType  # 0
     """Never sent."""
     STATE_RUNNING: Stage.State.ValueType  # 1
-    """Begun."""
+    """Begun. After a crash, begun by an attempt that is over."""
     STATE_SUCCEEDED: Stage.State.ValueType  # 2
-    """Done; its result is kept."""
+    """Done; its result is kept and the step is not run again."""
     STATE_FAILED: Stage.State.ValueType  # 3
-    """Raised."""
+    """Raised. The next attempt runs it again."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -461,14 +485,14 @@ class Stage(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Unique in the task."""
+    """Unique in the task. Same form as a project."""
     state: Global___Stage.State.ValueType
     """Where the step stands."""
     attempt: _builtins.int
-    """The attempt that ran it; later ones reuse it."""
+    """The attempt that ran it last; later ones that reuse its result leave this as it is."""
     @_builtins.property
     def result(self) -> _struct_pb2.Value:
-        """The kept result, any JSON value."""
+        """What it returned, any JSON value. Only in STATE_SUCCEEDED."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -476,7 +500,7 @@ class Stage(_message.Message):
 
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ended."""
+        """When it ended. Unset while it runs."""
 
     def __init__(
         self,
@@ -507,14 +531,16 @@ class AttemptError(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     ERROR_TIME_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Stable UPPER_SNAKE: HANDLER_ERROR, TIMEOUT, CRASHED, DO_NOT_RETRY, UNSTORABLE_RESULT, CANCEL_IGNORED."""
+    """Stable UPPER_SNAKE: HANDLER_ERROR, TIMEOUT, CRASHED, DO_NOT_RETRY, UNSTORABLE_RESULT, CANCEL_IGNORED.
+    Reasons may be added.
+    """
     message: _builtins.str
-    """For people. At most 4,096 characters; never a stack trace."""
+    """For people; it may change. At most 4,096 characters, and never a stack trace."""
     attempt: _builtins.int
     """Which attempt."""
     @_builtins.property
     def error_time(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When it ended, by the database's clock."""
 
     def __init__(
         self,
