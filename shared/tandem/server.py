@@ -1,0 +1,96 @@
+"""A gRPC server from start to drained stop, with health and reflection."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tandem import calls, limits
+
+log = structlog.get_logger()
+
+OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    # Off, or a second server on the same port would bind silently.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", limits.MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", limits.MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    # Without it a dead path is noticed after a minute, whatever keepalive says.
+    ("grpc.http2.ping_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_metadata_size", 16 * 1024),
+)
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+class Server:
+    """One service on one address."""
+
+    def __init__(
+        self, servicer: object, service: ServiceDescriptor, *, listen: str
+    ) -> None:
+        self._service = service
+        self._listen = listen
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((calls.handlers(servicer, service),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(self._names(), self._server)
+
+    def _names(self) -> tuple[str, ...]:
+        described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        return (self._service.full_name, described, reflection.SERVICE_NAME)
+
+    async def start(self) -> int:
+        """Listen; not yet serving as health sees it. Answers the port.
+
+        Raises:
+            PortTaken: somebody else has the address.
+        """
+        try:
+            port = self._server.add_insecure_port(self._listen)
+        except RuntimeError as error:
+            raise PortTaken(f"cannot listen on {self._listen}") from error
+        await self.set_serving(serving=False)
+        await self._server.start()
+        return port
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Say in health whether calls can succeed now."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING
+            if serving
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", self._service.full_name):
+            await self._health.set(name, status)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new calls at once; let those in flight end within `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+
+def stop_signal(
+    numbers: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+) -> asyncio.Event:
+    """An event that is set by the first SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    noted: Callable[[], None] = stop.set
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, noted)
+    return stop

@@ -1,0 +1,127 @@
+"""Checks of requests that name every field at fault, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from google.protobuf import duration_pb2, timestamp_pb2
+
+from tandem import limits, wire
+from tandem.errors import InvalidRequest, Violation
+
+MAX_REPORTED: Final = 100
+"""Violations in one answer: each of a batch's thousand items may have some."""
+
+NAME_RULE: Final = (
+    "must be 1 to 63 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
+)
+
+
+class Violations:
+    """Collects what is wrong with a request."""
+
+    def __init__(self) -> None:
+        self._found: list[Violation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self._found.append(Violation(field, description))
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def refuse(self) -> None:
+        """Raise if anything was found.
+
+        Raises:
+            InvalidRequest: names every field at fault, at most MAX_REPORTED.
+        """
+        if not self._found:
+            return
+        shown = self._found[:MAX_REPORTED]
+        text = "; ".join(f"{v.field} {v.description}" for v in shown)
+        if len(self._found) > MAX_REPORTED:
+            text += f"; and {len(self._found) - MAX_REPORTED} more"
+        raise InvalidRequest(text, violations=shown)
+
+    def name(self, field: str, text: str, *, default: str = "") -> str:
+        """A project, type, queue, group: required unless there is a default."""
+        if not text and default:
+            return default
+        if not text:
+            self.add(field, "is required")
+        elif not limits.NAME.fullmatch(text):
+            self.add(field, NAME_RULE)
+        return text
+
+    def names(self, field: str, texts: Iterable[str]) -> list[str]:
+        return [self.name(f"{field}[{i}]", text) for i, text in enumerate(texts)]
+
+    def uuid(self, field: str, text: str, *, required: bool = True) -> UUID | None:
+        """A UUID in its 36-character form, not nil; None where it is unset or bad."""
+        if not text:
+            if required:
+                self.add(field, "is required")
+            return None
+        try:
+            parsed = UUID(text)
+        except ValueError:
+            self.add(field, "must be a UUID")
+            return None
+        if len(text) != len(str(parsed)):
+            self.add(field, "must be a UUID in its 36-character form")
+        elif parsed.int == 0:
+            self.add(field, "must not be the nil UUID")
+        else:
+            return parsed
+        return None
+
+    def text(self, field: str, text: str, *, most: int = limits.MAX_TEXT) -> str:
+        """Free text, of at most so many characters, without NUL."""
+        if len(text) > most:
+            self.add(field, f"must be at most {most} characters")
+        if "\0" in text:
+            self.add(field, "has a NUL character")
+        return text
+
+    def moment(self, field: str, value: timestamp_pb2.Timestamp) -> datetime | None:
+        try:
+            return wire.moment(value)
+        except (ValueError, OverflowError):
+            self.add(field, "must be a time between the years 1 and 9999")
+            return None
+
+    def span(
+        self,
+        field: str,
+        value: duration_pb2.Duration,
+        *,
+        least: timedelta,
+        most: timedelta,
+    ) -> timedelta | None:
+        try:
+            parsed = wire.span(value)
+        except OverflowError:
+            parsed = timedelta.max
+        if least <= parsed <= most:
+            return parsed
+        self.add(field, f"must be from {_plain(least)} to {_plain(most)}")
+        return None
+
+    def count(self, field: str, value: int, *, least: int, most: int) -> int:
+        if not least <= value <= most:
+            self.add(field, f"must be from {least} to {most:,}")
+        return value
+
+    def known_enum(self, field: str, value: int, known: Iterable[int]) -> int:
+        """One of the contract's values; proto3 lets any number through."""
+        if value not in known:
+            self.add(field, f"has no value {value}")
+        return value
+
+
+def _plain(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds:g} s"

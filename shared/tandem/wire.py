@@ -1,0 +1,170 @@
+"""Our words and the contract's words, each way."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+
+from tandem import limits
+from tandem.states import TaskState
+from tandem.v1 import task_pb2
+
+STATES: Final[Mapping[TaskState, task_pb2.TaskStatus.State.ValueType]] = (
+    MappingProxyType(
+        {
+            TaskState.PENDING: task_pb2.TaskStatus.STATE_PENDING,
+            TaskState.RUNNING: task_pb2.TaskStatus.STATE_RUNNING,
+            TaskState.SUSPENDED: task_pb2.TaskStatus.STATE_SUSPENDED,
+            TaskState.SUCCEEDED: task_pb2.TaskStatus.STATE_SUCCEEDED,
+            TaskState.FAILED: task_pb2.TaskStatus.STATE_FAILED,
+            TaskState.CANCELLED: task_pb2.TaskStatus.STATE_CANCELLED,
+        }
+    )
+)
+STATES_FROM_WIRE: Final = MappingProxyType({v: k for k, v in STATES.items()})
+
+Report = Callable[[str, str], None]
+"""Takes a field's path and what is wrong with it."""
+
+NANOSECONDS: Final = 1_000_000_000
+"""In a second."""
+
+
+def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
+    """The moment, to the microsecond, as Postgres keeps it."""
+    if moment is None:
+        return None
+    wire = timestamp_pb2.Timestamp()
+    wire.FromDatetime(moment)
+    return wire
+
+
+def moment(wire: timestamp_pb2.Timestamp) -> datetime:
+    """The timestamp cut to microseconds.
+
+    Raises:
+        ValueError: it lies outside the years 1 to 9999.
+    """
+    seconds = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=wire.seconds)
+    if not 0 <= wire.nanos < NANOSECONDS:
+        raise ValueError("nanos must be from 0 to 999,999,999")
+    return seconds + timedelta(microseconds=wire.nanos // 1000)
+
+
+def duration(span: timedelta | None) -> duration_pb2.Duration | None:
+    """The span as a Duration."""
+    if span is None:
+        return None
+    wire = duration_pb2.Duration()
+    wire.FromTimedelta(span)
+    return wire
+
+
+def span(wire: duration_pb2.Duration) -> timedelta:
+    """The duration cut to microseconds.
+
+    Raises:
+        OverflowError: it is longer than a timedelta holds.
+    """
+    return timedelta(seconds=wire.seconds, microseconds=wire.nanos // 1000)
+
+
+def to_struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
+    """The object as a Struct."""
+    struct = struct_pb2.Struct()
+    struct.update(dict(value))
+    return struct
+
+
+def to_value(value: Any) -> struct_pb2.Value:
+    """Any JSON value as a Value."""
+    holder = struct_pb2.Struct()
+    holder.update({"value": value})
+    return holder.fields["value"]
+
+
+def from_struct(
+    struct: struct_pb2.Struct, path: str, *, report: Report
+) -> dict[str, Any]:
+    """The Struct as plain Python, whole numbers as int; what is at fault is reported."""
+    return _object(struct, path, limits.MAX_PAYLOAD_LEVELS, report)
+
+
+def _object(
+    struct: struct_pb2.Struct, path: str, levels: int, report: Report
+) -> dict[str, Any]:
+    if levels == 0:
+        report(path, f"is nested deeper than {limits.MAX_PAYLOAD_LEVELS} levels")
+        return {}
+    plain = {}
+    for key, value in struct.fields.items():
+        here = f"{path}.{key}"
+        if "\0" in key:
+            report(here.replace("\0", "\\0"), "has a NUL character in its name")
+        plain[key] = _value(value, here, levels - 1, report)
+    return plain
+
+
+def _value(value: struct_pb2.Value, path: str, levels: int, report: Report) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        if "\0" in value.string_value:
+            report(path, "has a NUL character")
+        return value.string_value
+    if kind == "number_value":
+        return safe_number(value.number_value, path, report)
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return _object(value.struct_value, path, levels, report)
+    if kind == "list_value":
+        return _list(value.list_value, path, levels, report)
+    if kind is None:
+        report(path, "is a Value without a kind")
+    return None
+
+
+def _list(
+    values: struct_pb2.ListValue, path: str, levels: int, report: Report
+) -> list[Any]:
+    if levels == 0:
+        report(path, f"is nested deeper than {limits.MAX_PAYLOAD_LEVELS} levels")
+        return []
+    return [
+        _value(value, f"{path}[{index}]", levels - 1, report)
+        for index, value in enumerate(values.values)
+    ]
+
+
+def safe_number(number: float, path: str, report: Report) -> int | float:
+    """The number, whole ones as int; one that a double cannot tell apart is reported."""
+    if not math.isfinite(number):
+        report(path, "is not a finite number")
+        return 0
+    if not number.is_integer():
+        return number
+    if abs(number) > limits.MAX_SAFE_INTEGER:
+        report(path, "is a whole number beyond 2^53 - 1; send it as a string")
+    return int(number)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON text that is equal, byte for byte, exactly where the values are equal.
+
+    Raises:
+        ValueError: a number is not finite.
+        TypeError: a value has no JSON form.
+    """
+    return json.dumps(
+        value,
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+        allow_nan=False,
+    )
