@@ -113,7 +113,7 @@ def _answer(behaviour: Unary, method: str) -> Unary:
         except asyncio.CancelledError:
             _record(method, "CANCELLED", start)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the one place that knows them all
             await _fail(error, method, context, start)
         _record(method, "OK", start)
         return response
@@ -131,7 +131,7 @@ def _answers(behaviour: Stream, method: str) -> Stream:
         except (asyncio.CancelledError, GeneratorExit):
             _record(method, "CANCELLED", start)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the one place that knows them all
             await _fail(error, method, context, start)
         _record(method, "OK", start)
 
