@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from tandem import errors
+from tandem.errors import InvalidRequest, StoreUnavailable, TandemError, Violation
+
+EVERY = TandemError.__subclasses__()
+
+
+@pytest.mark.parametrize("error", EVERY, ids=lambda e: e.__name__)
+def test_each_error_has_one_stable_reason(error: type[TandemError]) -> None:
+    assert re.fullmatch(r"[A-Z][A-Z_]{2,62}", error.reason)
+    assert sum(other.reason == error.reason for other in EVERY) == 1
+
+
+@pytest.mark.parametrize("error", EVERY, ids=lambda e: e.__name__)
+def test_only_errors_that_a_repeat_can_mend_say_when_to_repeat(
+    error: type[TandemError],
+) -> None:
+    passing = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+    assert (error.retry_after is not None) == (error.code in passing)
+
+
+def test_a_status_begins_with_its_reason_and_carries_the_values_it_names() -> None:
+    status = errors.RequestIdReused("it was", task_id="7").to_status()
+    info = error_details_pb2.ErrorInfo()
+
+    assert status.message == "REQUEST_ID_REUSED: it was"
+    assert status.details[0].Unpack(info)
+    assert (info.domain, info.reason) == ("tandem", "REQUEST_ID_REUSED")
+    assert dict(info.metadata) == {"task_id": "7"}
+
+
+def test_every_violation_is_in_the_status() -> None:
+    found = [Violation("a", "is required"), Violation("b", "is too long")]
+    status = InvalidRequest("two", violations=found).to_status()
+    bad = error_details_pb2.BadRequest()
+
+    assert status.details[1].Unpack(bad)
+    assert [(v.field, v.description) for v in bad.field_violations] == [
+        ("a", "is required"),
+        ("b", "is too long"),
+    ]
+
+
+def test_a_retryable_error_pushes_back_by_detail_and_by_trailer() -> None:
+    error = StoreUnavailable("away")
+    retry = error_details_pb2.RetryInfo()
+
+    assert error.to_status().details[1].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 250
+    assert ("grpc-retry-pushback-ms", "250") in error.trailers()
