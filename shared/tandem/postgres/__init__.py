@@ -1,0 +1,3 @@
+"""PostgreSQL as Tandem uses it: the embedded server, roles, migrations, pools."""
+
+from __future__ import annotations

@@ -1,0 +1,71 @@
+"""One connection, outside any pool: for administration and migrations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from tandem.postgres.binaries import OLDEST_MAJOR
+
+CONNECT_LIMIT: Final = 10.0
+"""Seconds for one connection to be made."""
+
+
+class PostgresUnfit(RuntimeError):
+    """A server, or the session it gave us, on which Tandem must not run."""
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+    *,
+    application_name: str,
+    database: str | None = None,
+    lock_timeout: float = 60.0,
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for the length of a block.
+
+    Args:
+        url: of the server, with the login.
+        application_name: what `pg_stat_activity` shows.
+        database: in place of the one in the URL.
+        lock_timeout: seconds that a statement waits for any lock.
+
+    Raises:
+        PostgresUnfit: the server is too old.
+    """
+    connection = await asyncpg.connect(
+        url,
+        database=database,
+        timeout=CONNECT_LIMIT,
+        server_settings={
+            "application_name": application_name,
+            "search_path": "pg_catalog",
+            "lock_timeout": milliseconds(lock_timeout),
+        },
+    )
+    try:
+        require_version(connection)
+        yield connection
+    finally:
+        await connection.close(timeout=CONNECT_LIMIT)
+
+
+def require_version(connection: asyncpg.Connection) -> None:
+    """Refuse a server that is too old.
+
+    Raises:
+        PostgresUnfit: it is older than `OLDEST_MAJOR`.
+    """
+    major = connection.get_server_version().major
+    if major < OLDEST_MAJOR:
+        raise PostgresUnfit(
+            f"this is PostgreSQL {major}; Tandem needs {OLDEST_MAJOR} or newer"
+        )
+
+
+def milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))

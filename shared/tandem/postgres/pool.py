@@ -1,0 +1,127 @@
+"""Pools of connections whose every session is as Tandem's promises need it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+
+from tandem.postgres.connect import (
+    CONNECT_LIMIT,
+    PostgresUnfit,
+    milliseconds,
+    require_version,
+)
+
+OnConnect: TypeAlias = Callable[[asyncpg.Connection], Awaitable[None]]
+
+# An answer of OK is a promise that the row is durable. `off` breaks it, whoever
+# set it; so do `local` and `remote_write`, of which a standby may know nothing.
+DURABLE: Final = frozenset({"on", "remote_apply"})
+
+REPLY_SLACK: Final = 5.0
+"""Seconds past `statement_timeout` after which the network is taken for dead."""
+
+READ_SETTINGS: Final = """
+SELECT lower(name) AS name, setting
+FROM pg_settings
+WHERE lower(name) = ANY ($1::text[])
+"""
+
+
+async def create_pool(
+    url: str,
+    *,
+    size: int,
+    application_name: str,
+    on_connect: OnConnect | None = None,
+    lock_timeout: float = 5.0,
+    statement_timeout: float = 15.0,
+    idle_in_transaction_timeout: float = 10.0,
+    statement_cache_size: int = 100,
+) -> asyncpg.Pool:
+    """Open a pool and prove its first session. The caller closes it.
+
+    Every connection is checked when it is made. One that is released dirty is
+    cleaned; one whose state cannot be known is closed. JSON stays text. Names
+    outside pg_catalog must be qualified.
+
+    Args:
+        url: the service's own login.
+        size: the most connections that are held.
+        application_name: what `pg_stat_activity` shows.
+        on_connect: called with each new connection, after the checks.
+        lock_timeout: seconds that a statement waits for a lock.
+        statement_timeout: seconds that a statement may take.
+        idle_in_transaction_timeout: seconds that a transaction may do nothing.
+        statement_cache_size: 0 for a pooler that cannot keep prepared statements.
+
+    Raises:
+        PostgresUnfit: the server is too old, or refuses a setting.
+    """
+    settings = _session_settings(
+        lock_timeout=lock_timeout,
+        statement_timeout=statement_timeout,
+        idle_in_transaction_timeout=idle_in_transaction_timeout,
+    )
+
+    async def prove(connection: asyncpg.Connection) -> None:
+        require_version(connection)
+        await _require_settings(connection, settings)
+        if on_connect is not None:
+            await on_connect(connection)
+
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=prove,
+        timeout=CONNECT_LIMIT,
+        command_timeout=statement_timeout + REPLY_SLACK,
+        statement_cache_size=statement_cache_size,
+        server_settings={"application_name": application_name, **settings},
+    )
+
+
+def _session_settings(
+    *,
+    lock_timeout: float,
+    statement_timeout: float,
+    idle_in_transaction_timeout: float,
+) -> dict[str, str]:
+    return {
+        "synchronous_commit": "on",
+        "default_transaction_isolation": "read committed",
+        "search_path": "pg_catalog",
+        "timezone": "UTC",
+        "lock_timeout": milliseconds(lock_timeout),
+        "statement_timeout": milliseconds(statement_timeout),
+        "idle_in_transaction_session_timeout": milliseconds(
+            idle_in_transaction_timeout
+        ),
+    }
+
+
+async def _require_settings(
+    connection: asyncpg.Connection, wanted: Mapping[str, str]
+) -> None:
+    """Refuse a session in which a setting did not take.
+
+    A pooler may drop what a client asks for at connect, without a word.
+    """
+    rows = await connection.fetch(READ_SETTINGS, list(wanted))
+    found = {row["name"]: row["setting"] for row in rows}
+    wrong = [
+        f"{name} is {found.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if not _is_as_wanted(name, found.get(name), value)
+    ]
+    if wrong:
+        raise PostgresUnfit(f"this session is not safe to use: {'; '.join(wrong)}")
+
+
+def _is_as_wanted(name: str, found: Any, wanted: str) -> bool:
+    if name == "synchronous_commit":
+        return found in DURABLE
+    return bool(found == wanted)
