@@ -1,0 +1,112 @@
+# Everything here runs from a fresh clone: each target that needs the virtual
+# environment makes it first, from the lock files, with plain pip.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Names a lock's content, so that a repeat run sees at once that nothing changed.
+digest = $(shell cat $(1) pyproject.toml 2>/dev/null | cksum | cut -d ' ' -f 1)
+SERVER_LOCKS := requirements.lock requirements-build.lock
+SERVER := $(VENV)/.server-$(call digest,$(SERVER_LOCKS))
+DEV := $(VENV)/.dev-$(call digest,requirements-dev.lock)
+
+CONTRACT := protos/released/tandem-v1.binpb
+
+.PHONY: help
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environment -------------------------------------------------------------
+
+.PHONY: install
+install: $(DEV)  ## Make .venv with the services and every development tool
+
+$(BIN)/pip:
+	@tools/make_venv $(VENV)
+
+$(SERVER): | $(BIN)/pip
+	@# The larger environment holds the smaller one.
+	@if ls $(VENV)/.dev-* >/dev/null 2>&1; then $(MAKE) --no-print-directory $(DEV); \
+	else tools/fill_venv $(VENV) $@ $(SERVER_LOCKS); fi
+
+$(DEV): | $(BIN)/pip
+	@tools/fill_venv $(VENV) $@ requirements-dev.lock
+
+# --- running -----------------------------------------------------------------
+
+.PHONY: demo
+demo: $(SERVER)  ## Publish a folder of articles through both services
+	@tandem demo $(ARGS)
+
+.PHONY: up
+up: $(SERVER)  ## Start Postgres and both services here, until Ctrl-C
+	@tandem up $(ARGS)
+
+# --- checking ----------------------------------------------------------------
+
+.PHONY: test
+test: $(DEV)  ## Run the tests (ARGS='-k claim' for some of them)
+	@pytest $(ARGS)
+
+.PHONY: check
+check: check-static test  ## Run every check, then the tests
+
+.PHONY: check-static
+check-static: check-code check-contract check-deploy  ## Run every check but the tests
+
+.PHONY: check-code
+check-code: $(DEV)  ## Check format, lint, types and imports
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+.PHONY: check-contract
+check-contract: $(DEV)  ## Check the contract, its stubs, and that no released client breaks
+	buf lint
+	buf format --diff --exit-code
+	buf breaking --against $(CONTRACT)
+	python tools/stubs.py --check
+
+.PHONY: check-deploy
+check-deploy: $(DEV)  ## Check the Dockerfile, the compose file and the shell scripts
+	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	hadolint Dockerfile
+	shellcheck .ci/run tools/make_venv tools/fill_venv
+
+.PHONY: mutants
+mutants: $(DEV)  ## Break each promise in a copy, and demand that its tests notice
+	@python tools/mutants.py $(ARGS)
+
+# --- generating --------------------------------------------------------------
+
+.PHONY: format
+format: $(DEV)  ## Rewrite Python and protos in the house format
+	ruff check --fix-only --quiet .
+	ruff format .
+	buf format --write
+
+.PHONY: protos
+protos: $(DEV)  ## Generate shared/tandem/v1 from protos/
+	python tools/stubs.py
+
+.PHONY: release-contract
+release-contract: $(DEV)  ## Make today's contract the one that may not be broken
+	buf build --exclude-source-info -o $(CONTRACT)
+
+PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) pyproject.toml
+
+.PHONY: lock
+lock: $(DEV)  ## Renew the lock files from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(PIP_COMPILE) --extra server --extra dev -o requirements-dev.lock
+	$(PIP_COMPILE) --extra server -c requirements-dev.lock -o requirements.lock
+	$(PIP_COMPILE) --only-build-deps --build-deps-for editable -c requirements-dev.lock -o requirements-build.lock
