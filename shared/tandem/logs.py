@@ -1,0 +1,96 @@
+"""Logging: JSON lines, or colour at a terminal. Never a password."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# What may hold a password is a URL with a login.
+LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+
+
+def configure(
+    service: str,
+    *,
+    form: Literal["json", "console"] | None = None,
+    level: int = logging.INFO,
+    out: TextIO | None = None,
+) -> None:
+    """Set logging up for the process. Called once, by an entry point.
+
+    Args:
+        service: stands on every line.
+        form: unset: `console` at a terminal, else `json`.
+        level: the least that is logged.
+        out: standard output by default.
+    """
+    out = out or sys.stdout
+    form = form or ("console" if out.isatty() else "json")
+    shared = _shared_processors(service)
+    rendering = _rendering_processors(form, out)
+    structlog.configure(
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    _route_standard_logging(shared, rendering, out)
+
+
+def hide_passwords(line: str) -> str:
+    """The same text with the password of each URL in it blotted out."""
+    return LOGIN_IN_URL.sub(r"\1***@", line) if "://" in line else line
+
+
+def _shared_processors(service: str) -> list[Processor]:
+    def add_service(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        line.setdefault("service", service)
+        return line
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_service,
+    ]
+
+
+def _rendering_processors(form: str, out: TextIO) -> list[Processor]:
+    if form == "console":
+        # Plain tracebacks: the pretty ones print local variables.
+        renderer: Processor = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        return [renderer, _hide]
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [
+        structlog.processors.ExceptionRenderer(tracebacks),
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        _hide,
+    ]
+
+
+def _hide(_: WrappedLogger, __: str, line: Any) -> str:
+    return hide_passwords(line)
+
+
+def _route_standard_logging(
+    shared: list[Processor], rendering: list[Processor], out: TextIO
+) -> None:
+    """Give what libraries log the same form. Of them, warnings and worse."""
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *rendering,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,0 +1,167 @@
+"""Settings, read once from the environment at start-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Self,
+    TypeAlias,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+PREFIX: Final = "TANDEM_"
+
+LARGEST_PORT: Final = 65_535
+URL_SCHEMES: Final = ("postgresql://", "postgres://")
+
+
+class InvalidSettings(ValueError):
+    """The environment cannot run this service. The message lists every fault."""
+
+
+def text(raw: str) -> str:
+    return raw
+
+
+def names(raw: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in raw.split(","))
+    if not all(found):
+        raise ValueError(f"must be names with commas between them, not {raw!r}")
+    return found
+
+
+def count(raw: str) -> int:
+    if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
+        raise ValueError(f"must be a whole number from 1 up, not {raw!r}")
+    return int(raw)
+
+
+def whole(raw: str) -> int:
+    if not raw.isascii() or not raw.isdigit():
+        raise ValueError(f"must be a whole number from 0 up, not {raw!r}")
+    return int(raw)
+
+
+def seconds(raw: str) -> float:
+    try:
+        found = float(raw)
+    except ValueError:
+        found = math.nan
+    if not (math.isfinite(found) and found >= 0):
+        raise ValueError(f"must be a number of seconds, not {raw!r}")
+    return found
+
+
+def address(raw: str) -> str:
+    host, _, port = raw.rpartition(":")
+    if not host or not port.isdigit() or int(port) > LARGEST_PORT:
+        raise ValueError(f"must be host:port, not {raw!r}")
+    return raw
+
+
+def addresses(raw: str) -> tuple[str, ...]:
+    return tuple(address(part.strip()) for part in raw.split(","))
+
+
+def database_url(raw: str) -> str:
+    # The value is not repeated: it holds a password.
+    if not raw.startswith(URL_SCHEMES):
+        raise ValueError("must begin with postgresql://")
+    return raw
+
+
+def log_form(raw: str) -> Literal["json", "console"]:
+    if raw == "json":
+        return "json"
+    if raw == "console":
+        return "console"
+    raise ValueError(f"must be json or console, not {raw!r}")
+
+
+PLAIN: Final[Mapping[Any, Callable[[str], Any]]] = {
+    str: text,
+    int: whole,
+    float: seconds,
+}
+
+# How a field is read stands in its type.
+Text: TypeAlias = Annotated[str, text]
+Names: TypeAlias = Annotated[tuple[str, ...], names]
+Count: TypeAlias = Annotated[int, count]
+Whole: TypeAlias = Annotated[int, whole]
+Seconds: TypeAlias = Annotated[float, seconds]
+Address: TypeAlias = Annotated[str, address]
+Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
+DatabaseUrl: TypeAlias = Annotated[str, database_url]
+LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What an operator may decide. Each field is read from `TANDEM_<FIELD>`.
+
+    The services add their own fields. A variable that is empty counts as not set.
+    """
+
+    database_url: DatabaseUrl = field(repr=False)
+    """Where the tasks live, with this service's own login."""
+
+    listen: Address
+    """The address to serve on. Port 0 takes a free one."""
+
+    pool_size: Count = 10
+    """The most database connections this process will hold."""
+
+    grace: Seconds = 20.0
+    """Seconds that calls in flight may take to end after SIGTERM."""
+
+    log: LogForm = None
+    """`json` or `console`. Not set: console at a terminal, else json."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read every field.
+
+        Raises:
+            InvalidSettings: with all faults at once, and no secret in its message.
+        """
+        hints = get_type_hints(cls, include_extras=True)
+        values: dict[str, Any] = {}
+        faults: list[str] = []
+        for each in fields(cls):
+            try:
+                values |= _read(each, _parser(hints[each.name]), environ)
+            except ValueError as fault:
+                faults.append(f"{PREFIX}{each.name.upper()} {fault}")
+        if faults:
+            raise InvalidSettings("; ".join(faults))
+        return cls(**values)
+
+
+def _parser(hint: Any) -> Callable[[str], Any]:
+    for part in (hint, *get_args(hint)):
+        if get_origin(part) is Annotated:
+            parse: Callable[[str], Any] = part.__metadata__[0]
+            return parse
+        if part in PLAIN:
+            return PLAIN[part]
+    raise TypeError(f"{hint} does not say how it is read")
+
+
+def _read(
+    each: Field[Any], parse: Callable[[str], Any], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    raw = environ.get(f"{PREFIX}{each.name.upper()}", "").strip()
+    if raw:
+        return {each.name: parse(raw)}
+    if each.default is MISSING and each.default_factory is MISSING:
+        raise ValueError("is not set")
+    return {}

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tandem import logs
+
+URL = "postgresql://tandem_creator:secret@db:5432/tandem"
+
+
+@pytest.fixture
+def out() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield io.StringIO()
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:], root.level = before
+
+
+def lines(out: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_a_line_away_from_a_terminal_is_json(out: io.StringIO) -> None:
+    logs.configure("creator", out=out)
+
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        structlog.get_logger().info("task created", task_id="t-1")
+
+    (line,) = lines(out)
+    assert line["event"] == "task created"
+    assert line["service"] == "creator"
+    assert line["level"] == "info"
+    assert (line["request_id"], line["task_id"]) == ("r-1", "t-1")
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_console_can_be_asked_for(out: io.StringIO) -> None:
+    logs.configure("creator", form="console", out=out)
+
+    structlog.get_logger().info("task created")
+
+    assert "task created" in out.getvalue()
+    assert not out.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_password_never_reaches_a_line(out: io.StringIO, form: str) -> None:
+    logs.configure("creator", form="json" if form == "json" else "console", out=out)
+
+    failure = RuntimeError(f"cannot reach {URL}")
+    structlog.get_logger().error("store unreachable", url=URL, exc_info=failure)
+
+    assert "secret" not in out.getvalue()
+    assert "tandem_creator" in out.getvalue()
+
+
+def test_libraries_log_in_the_same_form(out: io.StringIO) -> None:
+    logs.configure("processor", out=out)
+
+    logging.getLogger("asyncio").warning("slow %s", "callback")
+    logging.getLogger("asyncio").info("not worth a line")
+
+    (line,) = lines(out)
+    assert line["event"] == "slow callback"
+    assert (line["service"], line["logger"]) == ("processor", "asyncio")
