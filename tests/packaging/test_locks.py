@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.tree import ROOT, committed_files
+
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
+
+# Put together here, or this file would be the one that names them.
+REGISTRIES = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("proxy", "golang", "org"),
+        ("crates", "io"),
+    )
+]
+
+
+def requirements(lock: Path) -> dict[str, str]:
+    """The lines of a lock by package, with everything said about each."""
+    text = re.sub(r"^\s*#.*$", "", lock.read_text(), flags=re.MULTILINE)
+    entries = text.replace("\\\n", " ").split("\n")
+    return {entry.split("==")[0]: entry for entry in entries if entry.strip()}
+
+
+def test_there_is_a_lock_for_the_services_the_build_and_the_developers() -> None:
+    assert [lock.name for lock in LOCKS] == [
+        "requirements-build.lock",
+        "requirements-dev.lock",
+        "requirements.lock",
+    ]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_each_requirement_is_pinned_by_hash(lock: Path) -> None:
+    for name, entry in requirements(lock).items():
+        assert re.match(
+            rf"{re.escape(name)}==\S+ .*--hash=sha256:[0-9a-f]{{64}}", entry
+        )
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_names_no_host_and_no_place(lock: Path) -> None:
+    found = re.findall(
+        r"://|^\s*(?:-i|-f|--(?!hash)\S+)|file:/", lock.read_text(), re.MULTILINE
+    )
+
+    assert found == []
+
+
+def test_the_locks_agree() -> None:
+    services, build, dev = (
+        requirements(ROOT / f"requirements{name}.lock")
+        for name in ("", "-build", "-dev")
+    )
+
+    assert services == {name: dev[name] for name in services}
+    shared = build.keys() & dev.keys()
+    assert {name: build[name] for name in shared} == {
+        name: dev[name] for name in shared
+    }
+
+
+def test_no_file_names_a_package_registry() -> None:
+    named = [
+        f"{file.relative_to(ROOT)}: {registry}"
+        for file in committed_files()
+        for registry in REGISTRIES
+        if registry.encode() in file.read_bytes()
+    ]
+
+    assert named == []
