@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.tree import ROOT, committed_files, run
+
+DOCUMENTS = [file for file in committed_files() if file.suffix == ".md"]
+
+
+def test_the_index_lists_every_decision() -> None:
+    folder = ROOT / "docs/decisions"
+
+    listed = re.findall(r"\]\((\d{3}-[^)]+)\)", (folder / "README.md").read_text())
+
+    assert listed == sorted(file.name for file in folder.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_no_relative_link_is_broken(document: Path) -> None:
+    targets = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", document.read_text())
+
+    assert [name for name in targets if not (document.parent / name).exists()] == []
+
+
+def test_every_target_that_a_document_names_exists() -> None:
+    offered = set(re.findall(r"^make (\S+)", run("make", "help").stdout, re.MULTILINE))
+
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
+
+    assert named - offered == set()
