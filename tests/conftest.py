@@ -29,8 +29,8 @@ def pytest_asyncio_loop_factories() -> dict[
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_cluster(tmp_path_factory.mktemp("postgres")) as running:
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Database:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+def running_cluster() -> Iterator[Cluster]:
     """An external server if `TANDEM_TEST_ADMIN_URL` names one, else an own one.
 
     `TANDEM_TEST_POSTGRES_LOG` is the external server's log file.
@@ -98,9 +99,17 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         log = os.environ.get("TANDEM_TEST_POSTGRES_LOG", "/nowhere/postgres.log")
         yield Cluster(admin_url=url, log=Path(log))
         return
-    embedded = EmbeddedPostgres(folder, settings=SETTINGS)
-    with embedded.used():
-        yield Cluster(admin_url=embedded.admin_url(), log=embedded.log)
+    with reachable_folder() as folder:
+        embedded = EmbeddedPostgres(folder, settings=SETTINGS)
+        with embedded.used():
+            yield Cluster(admin_url=embedded.admin_url(), log=embedded.log)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder that the server's account can reach, which root's `tmp_path` is not."""
+    with tempfile.TemporaryDirectory(prefix="tandem-") as name:
+        yield Path(name)
 
 
 @asynccontextmanager

@@ -87,6 +87,11 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
     def _finish(self, command: list[str]) -> tuple[int, str]:
+        with suppress(subprocess.TimeoutExpired):
+            return self._finish_in_time(command)
+        raise CommandFailed(f"{command[0]} did not end within {COMMAND_LIMIT:.0f} s")
+
+    def _finish_in_time(self, command: list[str]) -> tuple[int, str]:
         # A file and not a pipe: a postmaster inherits it, and never closes it.
         with tempfile.TemporaryFile("w+") as output:
             ended = subprocess.run(  # noqa: S603 - programs that we chose ourselves
