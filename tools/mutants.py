@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,12 @@ PROMISES: Final = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P9", "P11")
 
 LIMIT: Final = 120
 """Seconds for the tests of one mutant."""
+
+TEST_LIMIT: Final = 60
+"""Seconds for one test: a mutant that makes it hang has been noticed."""
+
+STOP_LIMIT: Final = 15
+"""Seconds for pytest to stop the servers that it started."""
 
 ROOTS: Final = ("shared", "services/creator", "services/processor", ".")
 """Before the installed project on the path, so that the copy is what runs."""
@@ -102,11 +109,11 @@ def apply_patch(mutant: Mutant, *, tree: Path) -> None:
 
 def run_tests(mutant: Mutant, *, tree: Path) -> int:
     """Run the mutant's tests in its copy, and answer pytest's exit code."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--junitxml=report.xml"]
+    options = ["-q", "-x", f"--timeout={TEST_LIMIT}", "--junitxml=report.xml"]
     roots = os.pathsep.join(str(tree / root) for root in ROOTS)
     with (tree / "output.txt").open("wb") as output:
         pytest = subprocess.Popen(
-            [*command, *mutant.tests],
+            [sys.executable, "-m", "pytest", *options, *mutant.tests],
             cwd=tree,
             env={**os.environ, "PYTHONPATH": roots, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=output,
@@ -122,11 +129,12 @@ def run_tests(mutant: Mutant, *, tree: Path) -> int:
 
 
 def end_group(pytest: subprocess.Popen[bytes]) -> None:
-    """End pytest and the services that it started, if any are left."""
-    try:
+    """End pytest, which stops what it started, and whatever is left in its group."""
+    with suppress(subprocess.TimeoutExpired):
+        pytest.send_signal(signal.SIGINT)
+        pytest.wait(STOP_LIMIT)
+    with suppress(ProcessLookupError):
         os.killpg(pytest.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
     pytest.wait()
 
 

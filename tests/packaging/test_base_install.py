@@ -1,0 +1,127 @@
+"""The client's install is light, typed, and enough to create a task."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from tandem.processes import Service, ServiceProcess
+from tests.packaging.base_install import (
+    NEEDS,
+    TYPES,
+    Environment,
+    base_requirements,
+    build_wheel,
+    copy_distribution,
+    make_environment,
+)
+from tests.packaging.tree import BIN, run
+from tests.support.cluster import Database
+
+CLIENT = Path(__file__).with_name("client.py").read_text()
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder = tmp_path_factory.mktemp("base")
+    return make_environment(folder / "venv", build_wheel(folder))
+
+
+@pytest.fixture
+async def creator(database: Database) -> AsyncIterator[str]:
+    """A running creator's address."""
+    process = ServiceProcess(
+        Service.CREATOR,
+        label="creator",
+        environ={
+            "TANDEM_DATABASE_URL": database.creator_url,
+            "TANDEM_LISTEN": "127.0.0.1:0",
+        },
+        on_line=lambda _label, _line: None,
+    )
+    await process.start()
+    yield process.address
+    await process.stop()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Path:
+    """A client's program, far from this repository."""
+    program = tmp_path / "client.py"
+    program.write_text(CLIENT)
+    return program
+
+
+def test_the_base_install_is_the_contract_and_three_libraries(
+    base: Environment,
+) -> None:
+    assert base_requirements(base) - {"typing_extensions", "typing-extensions"} == NEEDS
+
+
+@pytest.mark.parametrize("module", ["client", "handlers", "errors", "wire", "states"])
+def test_what_a_client_imports_is_in_the_base_install(
+    base: Environment, module: str
+) -> None:
+    imported = run(base.python, "-I", "-c", f"import tandem.{module}")
+
+    assert (imported.returncode, imported.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["asyncpg", "structlog", "click", "rich"])
+def test_what_the_services_need_is_not(base: Environment, module: str) -> None:
+    imported = run(base.python, "-I", "-c", f"import {module}")
+
+    assert "ModuleNotFoundError" in imported.stderr
+
+
+def test_the_command_says_in_one_line_what_it_lacks(base: Environment) -> None:
+    said = run(base.folder / "bin/tandem", "up")
+
+    assert said.returncode == 2
+    assert said.stderr.count("\n") == 1
+    assert "[server]" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+async def test_a_client_creates_a_task_with_the_base_install_alone(
+    base: Environment, client: Path, creator: str
+) -> None:
+    first = run(base.python, "-I", client, creator)
+    second = run(base.python, "-I", client, creator)
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.split()[0] == "OUTCOME_CREATED"
+    assert second.stdout.split()[0] == "OUTCOME_REPLAYED"
+    assert first.stdout.split()[1] == second.stdout.split()[1]
+
+
+def test_a_client_is_typed(base: Environment, client: Path) -> None:
+    for name in TYPES:
+        copy_distribution(distribution(name), into=base.packages)
+
+    checked = check_types(base, client)
+
+    assert checked == "Success: no issues found in 1 source file\n"
+
+
+def test_a_client_that_misspells_the_contract_is_told_so(
+    base: Environment, client: Path
+) -> None:
+    for name in TYPES:
+        copy_distribution(distribution(name), into=base.packages)
+    client.write_text(
+        CLIENT.replace("request_id=", "requestId=").replace(".outcome", ".result")
+    )
+
+    checked = check_types(base, client)
+
+    assert 'Unexpected keyword argument "requestId"' in checked
+    assert '"CreateTaskResponse" has no attribute "result"' in checked
+
+
+def check_types(base: Environment, client: Path) -> str:
+    checker = (BIN / "mypy", "--strict", "--python-executable", base.python)
+    return run(*checker, client.name, cwd=client.parent).stdout
