@@ -16,7 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 digest = $(shell cat $(1) pyproject.toml 2>/dev/null | cksum | cut -d ' ' -f 1)
 SERVER_LOCKS := requirements.lock requirements-build.lock
 SERVER := $(VENV)/.server-$(call digest,$(SERVER_LOCKS))
-DEV := $(VENV)/.dev-$(call digest,requirements-dev.lock)
+DEV_LOCKS := requirements-dev.lock requirements-build.lock
+DEV := $(VENV)/.dev-$(call digest,$(DEV_LOCKS))
 
 CONTRACT := protos/released/tandem-v1.binpb
 
@@ -28,6 +29,7 @@ help:  ## Show the targets
 
 .PHONY: install
 install: $(DEV)  ## Make .venv with the services and every development tool
+	@echo "$(VENV) is ready"
 
 $(BIN)/pip:
 	@tools/make_venv $(VENV)
@@ -38,7 +40,7 @@ $(SERVER): | $(BIN)/pip
 	else tools/fill_venv $(VENV) $@ $(SERVER_LOCKS); fi
 
 $(DEV): | $(BIN)/pip
-	@tools/fill_venv $(VENV) $@ requirements-dev.lock
+	@tools/fill_venv $(VENV) $@ $(DEV_LOCKS)
 
 # --- running -----------------------------------------------------------------
 
