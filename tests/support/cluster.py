@@ -18,6 +18,7 @@ from tandem.postgres.embedded import EmbeddedPostgres
 from tandem.postgres.migrate import migrate
 from tandem.postgres.passwords import Passwords
 from tandem.postgres.roles import CREATOR, JANITOR, OWNER, PROCESSOR
+from tandem.postgres.urls import login_url
 
 # Nothing in a test run has to survive a crash of the machine. The deadlock
 # timeout is short, so that tests which provoke one do not wait for a second.
@@ -50,11 +51,8 @@ class Cluster:
 
     def url(self, role: str, database: str) -> str:
         """A URL for one of the four roles."""
-        address = self.admin_url.split("@", 1)[1]
-        host, _, rest = address.partition("/")
-        query = rest.partition("?")[2]
-        login = f"postgresql://{role}:{PASSWORDS.of(role)}@{host}/{database}"
-        return f"{login}?{query}" if query else login
+        password = PASSWORDS.of(role)
+        return login_url(self.admin_url, role, password=password, database=database)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ async def create_pool(
 
     async def prove(connection: asyncpg.Connection) -> None:
         require_version(connection)
-        await _require_settings(connection, settings)
+        await require_settings(connection, settings)
         if on_connect is not None:
             await on_connect(connection)
 
@@ -103,12 +103,15 @@ def _session_settings(
     }
 
 
-async def _require_settings(
+async def require_settings(
     connection: asyncpg.Connection, wanted: Mapping[str, str]
 ) -> None:
     """Refuse a session in which a setting did not take.
 
     A pooler may drop what a client asks for at connect, without a word.
+
+    Raises:
+        PostgresUnfit: with every setting that is not as wanted.
     """
     rows = await connection.fetch(READ_SETTINGS, list(wanted))
     found = {row["name"]: row["setting"] for row in rows}
