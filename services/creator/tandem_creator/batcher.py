@@ -1,0 +1,111 @@
+"""The micro-batch: creates that arrive together share one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tandem.errors import Overloaded
+from tandem_creator.drafts import Draft
+from tandem_creator.flush import Answer, Flusher
+
+LARGEST_BATCH: Final = 500
+"""Tasks in one transaction: some 10 to 20 ms of work, under one commit."""
+
+MOST_WAITING: Final = 10_000
+"""Creates that wait for a batch, some seconds of work, before more are refused."""
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """One create on its way."""
+
+    draft: Draft
+    deadline: float | None
+    answer: asyncio.Future[Answer] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    abandoned: bool = False
+
+    def is_wanted(self, now: float) -> bool:
+        return not self.abandoned and (self.deadline is None or now < self.deadline)
+
+
+class Batcher:
+    """All lanes and all callers of this process share one.
+
+    The first create of an idle process is sent at once. Those that come while it
+    commits make up the next batch.
+    """
+
+    def __init__(
+        self,
+        flusher: Flusher,
+        *,
+        largest: int = LARGEST_BATCH,
+        most_waiting: int = MOST_WAITING,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._flusher = flusher
+        self._largest = largest
+        self._most_waiting = most_waiting
+        self._clock = clock or asyncio.get_running_loop().time
+        self._waiting: deque[Pending] = deque()
+        self._arrived = asyncio.Event()
+
+    async def create(self, draft: Draft, *, deadline: float | None = None) -> Answer:
+        """Create the draft's task, or find the one that holds its ids.
+
+        A caller that gives up before the draft is sent leaves nothing behind; once
+        it is sent, giving up changes nothing.
+
+        Args:
+            draft: what is wanted.
+            deadline: of the event loop's clock; past it the draft is not sent.
+
+        Raises:
+            Overloaded: too many wait already.
+            StoreUnavailable: the database is away; sending it again is safe.
+            OutcomeUnknown: it may be stored, and a repeat would not recognise it.
+        """
+        if len(self._waiting) >= self._most_waiting:
+            raise Overloaded("too many creates are waiting in this process")
+        pending = Pending(draft, deadline)
+        self._waiting.append(pending)
+        self._arrived.set()
+        try:
+            return await asyncio.shield(pending.answer)
+        except asyncio.CancelledError:
+            pending.abandoned = True
+            raise
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        async with asyncio.TaskGroup() as aside:
+            while True:
+                await self._arrived.wait()
+                await self.run_once(aside)
+
+    async def run_once(self, aside: asyncio.TaskGroup) -> int:
+        """Send what waits, at most one batch; answers how many were sent."""
+        batch = self._next_batch()
+        if batch:
+            answers = {pending.draft: pending.answer for pending in batch}
+            await self._flusher.flush(answers, aside=aside)
+        return len(batch)
+
+    def _next_batch(self) -> list[Pending]:
+        batch: list[Pending] = []
+        now = self._clock()
+        while self._waiting and len(batch) < self._largest:
+            pending = self._waiting.popleft()
+            if pending.is_wanted(now):
+                batch.append(pending)
+            else:
+                pending.answer.cancel()
+        if not self._waiting:
+            self._arrived.clear()
+        return batch

@@ -1,0 +1,75 @@
+"""A task as a caller wants it: checked, and not yet anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntFlag
+from typing import Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from tandem import limits
+from tandem.v1 import creator_pb2, task_pb2
+
+DEFAULT_PRIORITY: Final = task_pb2.PRIORITY_NORMAL
+
+
+class Defaulted(IntFlag):
+    """Fields that were unset, where the value in effect is stored instead.
+
+    A field that is stored as NULL when it is unset needs no bit. The numbers are
+    in the database: none may ever change.
+    """
+
+    QUEUE = 1
+    PRIORITY = 2
+
+
+NOTHING_DEFAULTED: Final = Defaulted(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A create that passed every check. None and empty maps stand for unset."""
+
+    project: str
+    type: str
+    request_id: UUID
+    has_own_request_id: bool
+    """Whether the caller gave it; if not, a repeat cannot be recognised by it."""
+
+    external_id: str | None = None
+    queue: str = limits.DEFAULT_QUEUE
+    priority: int = DEFAULT_PRIORITY
+    payload: str | None = None
+    """Canonical JSON."""
+
+    labels: str | None = None
+    """Canonical JSON."""
+
+    title: str | None = None
+    not_before_time: datetime | None = None
+    start_delay: timedelta | None = None
+    max_attempts: int | None = None
+    initial_backoff: timedelta | None = None
+    max_backoff: timedelta | None = None
+    attempt_timeout: timedelta | None = None
+    defaulted: Defaulted = NOTHING_DEFAULTED
+    created_by: str | None = None
+    trace_context: str | None = None
+    policy: creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType = (
+        creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_RETURN_EXISTING
+    )
+    task_id: UUID = field(default_factory=uuid7)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether sending it again cannot make a second task."""
+        return self.has_own_request_id or self.external_id is not None
+
+    @property
+    def insert_order(self) -> tuple[str, UUID]:
+        """One order for all creators: crossed external ids would deadlock."""
+        return (self.external_id or "", self.request_id)

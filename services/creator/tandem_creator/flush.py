@@ -1,0 +1,164 @@
+"""One batch through the database, and an answer for each of its drafts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from tandem import calls
+from tandem.errors import OutcomeUnknown, StoreUnavailable
+from tandem.postgres.logins import Connection
+from tandem_creator.drafts import Draft
+from tandem_creator.store.creates import Created, create_tasks
+from tandem_creator.store.lanes import Lanes
+from tandem_creator.store.winners import Winner, find_winners
+
+log = structlog.get_logger()
+
+Answer: TypeAlias = Created | Winner
+Answers: TypeAlias = Mapping[Draft, "asyncio.Future[Answer]"]
+
+TRIES: Final = 3
+
+ACQUIRE_LIMIT: Final = 10.0
+"""Seconds to wait for a connection of the pool."""
+
+# Postgres has said that nothing was stored; so has every error that is not here.
+CUT_OFF: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Flusher:
+    """Sends drafts and settles each of their answers, whatever happens."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, *, lanes: Lanes, ring: Callable[[], None]
+    ) -> None:
+        self._pool = pool
+        self._lanes = lanes
+        self._ring = ring
+
+    async def flush(self, answers: Answers, *, aside: asyncio.TaskGroup) -> None:
+        """Create the drafts in one transaction.
+
+        What needs more than that is done `aside`, so that it never holds up the
+        next batch.
+        """
+        drafts = list(answers)
+        try:
+            created = await self._create(drafts)
+        except calls.STORE_REFUSED as error:
+            self._split(answers, error, aside=aside)
+        except Exception as error:  # noqa: BLE001 - each of them answers its callers
+            _fail(answers, error)
+        else:
+            _answer(answers, created)
+            if lost := _unanswered(answers):
+                aside.create_task(self._settle(lost))
+
+    async def _create(self, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+        for _ in range(TRIES - 1):
+            try:
+                return await self._create_once(drafts)
+            except asyncpg.TransactionRollbackError:
+                continue
+        return await self._create_once(drafts)
+
+    async def _create_once(self, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+        try:
+            async with _connection(self._pool) as connection:
+                created = await create_tasks(connection, drafts, lanes=self._lanes)
+        except CUT_OFF as error:
+            raise CutOff from error
+        if created:
+            self._ring()
+        return dict(created)
+
+    def _split(
+        self, answers: Answers, error: Exception, *, aside: asyncio.TaskGroup
+    ) -> None:
+        """One bad row never fails its neighbours: send each by itself."""
+        if len(answers) == 1:
+            # Its words may hold values of the caller's: the code must do.
+            code = getattr(error, "sqlstate", None)
+            log.warning("draft refused by the database", sqlstate=code)
+            _fail(answers, error)
+            return
+        for draft, answer in answers.items():
+            aside.create_task(self.flush({draft: answer}, aside=aside))
+
+    async def _settle(self, lost: Answers) -> None:
+        """Answer those whose ids are taken with the tasks that hold them."""
+        try:
+            for _ in range(TRIES):
+                _answer(lost, await find_winners(self._pool, list(lost)))
+                if not (lost := _unanswered(lost)):
+                    return
+                # Whoever held the id is gone again, so it may be free now.
+                _answer(lost, await self._create(list(lost)))
+                if not (lost := _unanswered(lost)):
+                    return
+        except Exception as error:  # noqa: BLE001 - each of them answers its callers
+            _fail(lost, error)
+        _fail(lost, StoreUnavailable("the holder of an id could not be read"))
+
+
+class CutOff(Exception):
+    """The statement was sent, and its end was never heard of."""
+
+
+@asynccontextmanager
+async def _connection(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """A connection, or StoreUnavailable: nothing was sent yet."""
+    try:
+        connection = await pool.acquire(timeout=ACQUIRE_LIMIT)
+    except calls.STORE_AWAY as error:
+        raise StoreUnavailable(
+            "no connection to the database; send the same request again"
+        ) from error
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
+
+
+def _answer(answers: Answers, found: Mapping[UUID, Answer]) -> None:
+    for draft, answer in answers.items():
+        if draft.task_id in found and not answer.done():
+            answer.set_result(found[draft.task_id])
+
+
+def _unanswered(answers: Answers) -> Answers:
+    return {draft: answer for draft, answer in answers.items() if not answer.done()}
+
+
+def _fail(answers: Answers, error: Exception) -> None:
+    for draft, answer in _unanswered(answers).items():
+        answer.set_exception(_failure(draft, error))
+        # Its caller may have gone; nobody else will look.
+        answer.exception()
+
+
+def _failure(draft: Draft, error: Exception) -> Exception:
+    if not isinstance(error, CutOff):
+        return error
+    if draft.is_repeatable:
+        return StoreUnavailable(
+            "the commit was not confirmed; send the same request again"
+        )
+    return OutcomeUnknown(
+        "the commit was not confirmed; ask LookupTask for this request id",
+        request_id=str(draft.request_id),
+    )

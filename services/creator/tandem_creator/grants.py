@@ -1,0 +1,83 @@
+"""What the creator's role may do in the database: exactly this."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tandem.postgres.privileges import ALL, Expected
+from tandem.postgres.roles import CREATOR
+
+EXPECTED: Final = Expected(
+    role=CREATOR,
+    tables={
+        "tasks": {
+            "SELECT": ALL,
+            "INSERT": frozenset(
+                {
+                    "task_id",
+                    "project",
+                    "request_id",
+                    "external_id",
+                    "type",
+                    "queue",
+                    "priority",
+                    "payload",
+                    "labels",
+                    "title",
+                    "not_before_time",
+                    "start_delay",
+                    "max_attempts",
+                    "initial_backoff",
+                    "max_backoff",
+                    "attempt_timeout",
+                    "defaulted",
+                    "created_by",
+                    "trace_context",
+                }
+            ),
+        },
+        "task_status": {
+            "SELECT": ALL,
+            "INSERT": frozenset({"task_id", "lane_id", "position", "due_time"}),
+        },
+        "task_stages": {"SELECT": ALL},
+        "task_outputs": {"SELECT": ALL},
+        "task_view": {"SELECT": ALL},
+        "lanes": {"SELECT": ALL, "INSERT": frozenset({"queue", "priority"})},
+        "epochs": {
+            "SELECT": ALL,
+            "INSERT": frozenset({"system_identifier", "timeline"}),
+        },
+        "stream_floor": {"SELECT": ALL},
+        "queues": {"SELECT": ALL},
+        "group_places": {
+            "SELECT": ALL,
+            "INSERT": frozenset({"group_name", "lane_id", "position"}),
+            "UPDATE": frozenset({"position"}),
+        },
+        "takes": {
+            "SELECT": ALL,
+            "INSERT": frozenset(
+                {
+                    "group_name",
+                    "lane_id",
+                    "from_position",
+                    "to_position",
+                    "types",
+                    "member_id",
+                }
+            ),
+            "UPDATE": frozenset({"types", "member_id", "take_time"}),
+            "DELETE": ALL,
+        },
+    },
+    sequences={"positions": frozenset({"SELECT", "USAGE", "UPDATE"})},
+    functions=frozenset(
+        {
+            "marker_key_v1",
+            "create_tasks_v1",
+            "settled_position_v1",
+            "enter_epoch_v1",
+        }
+    ),
+)

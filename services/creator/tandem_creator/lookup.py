@@ -1,0 +1,65 @@
+"""Finding one task by an id of its caller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from tandem.errors import TaskNotFound
+from tandem.tasks import TaskRow, read_tasks
+from tandem.v1 import creator_pb2 as pb
+from tandem.validation import Violations
+from tandem_creator.parsing import parse_view
+from tandem_creator.store.winners import find_by_external_ids, find_by_request_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """Which task: one of the two ids is set."""
+
+    project: str
+    request_id: UUID | None
+    external_id: str
+    full: bool
+
+
+def parse_lookup(request: pb.LookupTaskRequest) -> Lookup:
+    """The request, checked.
+
+    Raises:
+        InvalidRequest: names every field at fault.
+    """
+    found = Violations()
+    project = found.name("project", request.project)
+    request_id = found.uuid("request_id", request.request_id, required=False)
+    external_id = found.text("external_id", request.external_id)
+    if request.request_id and request.external_id:
+        found.add("external_id", "must not come with request_id")
+    if not request.request_id and not request.external_id:
+        found.add("request_id", "is required, or external_id")
+    full = parse_view(request.view, found)
+    found.refuse()
+    return Lookup(
+        project=project, request_id=request_id, external_id=external_id, full=full
+    )
+
+
+async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> TaskRow:
+    """The task with this id.
+
+    Raises:
+        TaskNotFound: there is none.
+    """
+    task_ids = await _find(pool, lookup)
+    rows = await read_tasks(pool, list(task_ids.values()), full=lookup.full)
+    if not rows:
+        raise TaskNotFound("no such task")
+    return next(iter(rows.values()))
+
+
+async def _find(pool: asyncpg.Pool, lookup: Lookup) -> dict[int, UUID]:
+    if lookup.request_id is not None:
+        return await find_by_request_ids(pool, [(lookup.project, lookup.request_id)])
+    return await find_by_external_ids(pool, [(lookup.project, lookup.external_id)])

@@ -1,0 +1,150 @@
+"""What a caller is told of a create: made by it, made earlier, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from tandem import access, tasks, wire
+from tandem.errors import ExternalIdTaken, RequestIdReused, TaskNotFound, Violation
+from tandem.states import TaskState
+from tandem.tasks import TaskRow
+from tandem.v1 import creator_pb2, task_pb2
+from tandem_creator.content import differing_fields
+from tandem_creator.drafts import Draft
+from tandem_creator.flush import Answer
+from tandem_creator.store.creates import Created
+from tandem_creator.store.winners import Match, Winner
+
+Response = creator_pb2.CreateTaskResponse
+
+UNSET_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def respond(draft: Draft, answer: Answer, *, full: bool) -> Response:
+    """The answer to a create.
+
+    Raises:
+        RequestIdReused: its request id made a task of other content.
+        ExternalIdTaken: another request has its external id, and it asked for this.
+        TaskNotFound: the caller may not see the task.
+    """
+    if isinstance(answer, Created):
+        return respond_created(draft, answer, full=full)
+    if answer.match is Match.REQUEST_ID:
+        return _replayed(draft, answer, full=full)
+    return _existing(draft, answer, full=full)
+
+
+def respond_created(draft: Draft, created: Created | None, *, full: bool) -> Response:
+    """The task as it was just written, without reading it back; None: not written."""
+    task = render(_row(draft, created), full=full)
+    if created is None:
+        task.ClearField("task_id")
+        task.ClearField("create_time")
+    return Response(
+        task=task,
+        outcome=Response.OUTCOME_CREATED,
+        request_id=str(draft.request_id),
+    )
+
+
+def render(row: TaskRow, *, full: bool) -> task_pb2.Task:
+    """The task, as much of it as was asked for, to a caller who may see it.
+
+    Raises:
+        TaskNotFound: this caller may not.
+    """
+    if not tasks.visible(access.current_caller.get(), [row]):
+        raise TaskNotFound("no such task")
+    return tasks.render_task(row if full else _basic(row))
+
+
+def _basic(row: TaskRow) -> TaskRow:
+    stages = tuple(replace(stage, result=None) for stage in row.stages)
+    return replace(row, payload=None, result=None, stages=stages)
+
+
+def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
+    task = render(winner.row, full=full)
+    if differing := differing_fields(draft, winner.row):
+        raise _reused(draft, winner.row, differing)
+    return Response(
+        task=task,
+        outcome=Response.OUTCOME_REPLAYED,
+        request_id=str(draft.request_id),
+    )
+
+
+def _reused(draft: Draft, row: TaskRow, differing: list[str]) -> RequestIdReused:
+    created = wire.timestamp(row.create_time)
+    return RequestIdReused(
+        f"request_id made another task; these fields differ: {', '.join(differing)}",
+        violations=[
+            Violation(path, "differs from what this request_id created")
+            for path in differing
+        ],
+        task_id=str(row.task_id),
+        request_id=str(draft.request_id),
+        create_time=created.ToJsonString() if created else "",
+        created_by=row.created_by or "",
+        differing_fields=",".join(differing),
+    )
+
+
+def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
+    task = render(winner.row, full=full)
+    if draft.policy == creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_REJECT:
+        raise ExternalIdTaken(
+            "another request holds this external id",
+            violations=[Violation("spec.external_id", "is taken")],
+            task_id=str(winner.row.task_id),
+            request_id=str(winner.row.request_id),
+        )
+    return Response(
+        task=task,
+        outcome=Response.OUTCOME_EXISTING,
+        request_id=str(draft.request_id),
+        differing_fields=differing_fields(draft, winner.row),
+        existing_reason=creator_pb2.EXISTING_REASON_EXTERNAL_ID,
+    )
+
+
+def _row(draft: Draft, created: Created | None) -> TaskRow:
+    return TaskRow(
+        task_id=draft.task_id,
+        project=draft.project,
+        request_id=draft.request_id,
+        external_id=draft.external_id,
+        type=draft.type,
+        queue=draft.queue,
+        priority=draft.priority,
+        title=draft.title,
+        labels=draft.labels,
+        not_before_time=draft.not_before_time,
+        start_delay=draft.start_delay,
+        max_attempts=draft.max_attempts,
+        initial_backoff=draft.initial_backoff,
+        max_backoff=draft.max_backoff,
+        attempt_timeout=draft.attempt_timeout,
+        defaulted=draft.defaulted,
+        create_time=created.create_time if created else UNSET_TIME,
+        created_by=draft.created_by,
+        trace_context=draft.trace_context,
+        prune_time=None,
+        state=TaskState.PENDING,
+        attempt=0,
+        claim=0,
+        processor_id=None,
+        progress=None,
+        due_time=created.due_time if created else None,
+        start_time=None,
+        update_time=None,
+        finish_time=None,
+        cancel_request_time=None,
+        errors=None,
+        annotations=None,
+        payload=draft.payload,
+        result=None,
+    )

@@ -1,0 +1,183 @@
+"""From the words of a CreateTaskRequest to a draft, with every fault named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import uuid4
+
+from google.protobuf import struct_pb2
+
+from tandem import limits, wire
+from tandem.errors import NotBuilt
+from tandem.v1 import creator_pb2, task_pb2
+from tandem.validation import Violations
+from tandem_creator.drafts import DEFAULT_PRIORITY, Defaulted, Draft
+
+NOTHING: Final = timedelta(0)
+
+SHORTEST_TIMEOUT: Final = timedelta(milliseconds=1)
+"""An attempt that may take no time at all could never succeed."""
+
+SPAN_LIMITS: Final = MappingProxyType(
+    {
+        "initial_backoff": (NOTHING, limits.MAX_BACKOFF),
+        "max_backoff": (NOTHING, limits.MAX_BACKOFF),
+        "attempt_timeout": (SHORTEST_TIMEOUT, limits.MAX_ATTEMPT_TIMEOUT),
+    }
+)
+
+
+def parse_create(
+    request: creator_pb2.CreateTaskRequest,
+    *,
+    created_by: str = "",
+    trace_context: str = "",
+) -> Draft:
+    """The request as a draft.
+
+    Raises:
+        InvalidRequest: names every field at fault.
+        NotBuilt: it asks for a content window.
+    """
+    if request.HasField("content_window"):
+        raise NotBuilt("content windows are not part of this release")
+    found = Violations()
+    request_id = found.uuid("request_id", request.request_id, required=False)
+    fields = _parse_spec(request.spec, found) if _has_spec(request, found) else {}
+    policy = _known(found, "external_id_policy", request.external_id_policy)
+    parse_view(request.view, found)
+    found.refuse()
+    return Draft(
+        **fields,
+        request_id=request_id or uuid4(),
+        has_own_request_id=request_id is not None,
+        policy=policy,
+        created_by=created_by or None,
+        trace_context=trace_context or None,
+    )
+
+
+def parse_view(view: task_pb2.TaskView.ValueType, found: Violations) -> bool:
+    """Whether everything is to be answered: FULL, and the default of this service."""
+    found.known_enum("view", view, task_pb2.TaskView.values())
+    return is_full(view)
+
+
+def is_full(view: task_pb2.TaskView.ValueType) -> bool:
+    return view != task_pb2.TASK_VIEW_BASIC
+
+
+def _has_spec(request: creator_pb2.CreateTaskRequest, found: Violations) -> bool:
+    if not request.HasField("spec"):
+        found.add("spec", "is required")
+        return False
+    return True
+
+
+def _known(
+    found: Violations,
+    field: str,
+    policy: creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType,
+) -> creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType:
+    policies = creator_pb2.CreateTaskRequest.ExternalIdPolicy.values()
+    found.known_enum(field, policy, policies)
+    return policy
+
+
+def _parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
+    found.known_enum("spec.priority", spec.priority, task_pb2.Priority.values())
+    return {
+        "project": found.name("spec.project", spec.project),
+        "type": found.name("spec.type", spec.type),
+        "queue": found.name("spec.queue", spec.queue, default=limits.DEFAULT_QUEUE),
+        "priority": spec.priority or DEFAULT_PRIORITY,
+        "payload": _parse_payload(spec, found),
+        "labels": _parse_labels(spec, found),
+        "title": found.text("spec.title", spec.title) or None,
+        "external_id": found.text("spec.external_id", spec.external_id) or None,
+        "defaulted": _defaulted(spec),
+        **_parse_start(spec, found),
+        **_parse_retry_policy(spec.retry_policy, found),
+    }
+
+
+def _defaulted(spec: task_pb2.TaskSpec) -> Defaulted:
+    queue = Defaulted(0) if spec.queue else Defaulted.QUEUE
+    priority = Defaulted(0) if spec.priority else Defaulted.PRIORITY
+    return queue | priority
+
+
+def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
+    if not spec.HasField("payload"):
+        return None
+    return _canonical_payload(spec.payload, found)
+
+
+def _canonical_payload(payload: struct_pb2.Struct, found: Violations) -> str:
+    plain = wire.from_struct(payload, "spec.payload", report=found.add)
+    text = wire.canonical_json(plain)
+    size = len(text.encode())
+    if size > limits.MAX_PAYLOAD_BYTES:
+        found.add(
+            "spec.payload",
+            f"is {size:,} bytes as JSON; at most {limits.MAX_PAYLOAD_BYTES:,}",
+        )
+    return text
+
+
+def _parse_labels(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
+    if not spec.labels:
+        return None
+    if len(spec.labels) > limits.MAX_LABELS:
+        found.add("spec.labels", f"has more than {limits.MAX_LABELS} entries")
+    for key, value in sorted(spec.labels.items()):
+        path = f'spec.labels["{key[: limits.MAX_TEXT]}"]'.replace("\0", "\\0")
+        found.name(path, key)
+        found.text(path, value)
+    return wire.canonical_json(dict(spec.labels))
+
+
+def _parse_start(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
+    start: dict[str, Any] = {}
+    if spec.HasField("not_before_time"):
+        field = "spec.not_before_time"
+        start["not_before_time"] = found.moment(field, spec.not_before_time)
+    if spec.HasField("start_delay"):
+        start["start_delay"] = found.span(
+            "spec.start_delay",
+            spec.start_delay,
+            least=NOTHING,
+            most=limits.MAX_START_DELAY,
+        )
+    if len(start) > 1:
+        found.add("spec.start_delay", "must not come with spec.not_before_time")
+    return start
+
+
+def _parse_retry_policy(
+    policy: task_pb2.RetryPolicy, found: Violations
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if policy.max_attempts:
+        fields["max_attempts"] = found.count(
+            "spec.retry_policy.max_attempts",
+            policy.max_attempts,
+            least=1,
+            most=limits.MAX_ATTEMPTS,
+        )
+    # By what is set: an unset duration would read as zero.
+    for descriptor, value in policy.ListFields():
+        if span_limits := SPAN_LIMITS.get(descriptor.name):
+            least, most = span_limits
+            path = f"spec.retry_policy.{descriptor.name}"
+            fields[descriptor.name] = found.span(path, value, least=least, most=most)
+    _check_backoffs(fields, found)
+    return fields
+
+
+def _check_backoffs(fields: dict[str, Any], found: Violations) -> None:
+    initial, longest = fields.get("initial_backoff"), fields.get("max_backoff")
+    if initial is not None and longest is not None and longest < initial:
+        found.add("spec.retry_policy.max_backoff", "must not be under initial_backoff")

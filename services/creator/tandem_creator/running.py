@@ -1,0 +1,137 @@
+"""A creator from its settings to served calls, and back again in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from tandem.postgres.pool import create_pool
+from tandem.postgres.privileges import check_privileges
+from tandem.server import Server
+from tandem.v1 import creator_pb2
+from tandem_creator.batcher import Batcher
+from tandem_creator.bell import Bell, Listener
+from tandem_creator.daemons import Daemons
+from tandem_creator.epoch import Epoch
+from tandem_creator.flush import Flusher
+from tandem_creator.grants import EXPECTED
+from tandem_creator.horizon import Horizon
+from tandem_creator.service import CreatorServicer
+from tandem_creator.settings import CreatorSettings
+from tandem_creator.store.lanes import Lanes
+
+APPLICATION: Final = "tandem_creator"
+
+SERVICE: Final = creator_pb2.DESCRIPTOR.services_by_name["CreatorService"]
+
+CLOSE_LIMIT: Final = 5.0
+"""Seconds for the database to say goodbye."""
+
+
+class WrongPrivileges(Exception):
+    """The login may do too little or too much. The message lists every fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCreator:
+    """What is open while a creator serves."""
+
+    pool: asyncpg.Pool
+    port: int
+    failed: asyncio.Event
+    """Set when a part that must go on has ended."""
+
+
+@asynccontextmanager
+async def running_creator(settings: CreatorSettings) -> AsyncIterator[RunningCreator]:
+    """A creator that serves for the length of a block.
+
+    At its end health turns NOT_SERVING, streams end with STOPPING, and calls in
+    flight get `settings.grace` seconds.
+
+    Raises:
+        WrongPrivileges: the login is not exactly as the creator's should be.
+        PortTaken: somebody else has the address.
+    """
+    epoch = Epoch()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(_pool(settings, epoch))
+        await _require_privileges(pool)
+        parts = _assemble(settings, pool, epoch)
+        daemons = await stack.enter_async_context(Daemons())
+        for daemon in (parts.batcher, parts.bell, parts.listener):
+            daemons.start(daemon.run())
+        server = parts.server
+        port = await server.start()
+        daemons.start(parts.horizon.run(server.set_serving))
+        stack.push_async_callback(server.stop, settings.grace)
+        stack.push_async_callback(server.set_serving, serving=False)
+        stack.callback(parts.horizon.close)
+        await server.set_serving(serving=True)
+        yield RunningCreator(pool, port, daemons.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    batcher: Batcher
+    bell: Bell
+    listener: Listener
+    horizon: Horizon
+    server: Server
+
+
+def _assemble(settings: CreatorSettings, pool: asyncpg.Pool, epoch: Epoch) -> _Parts:
+    lanes = Lanes()
+    horizon = Horizon(pool)
+    epoch.on_change(lanes.forget)
+    epoch.on_change(horizon.forget)
+    bell = Bell(pool, here=horizon.ring)
+    listener = Listener(
+        settings.database_url, heard=bell.heard, application_name=APPLICATION
+    )
+    batcher = Batcher(Flusher(pool, lanes=lanes, ring=bell.ring))
+    servicer = CreatorServicer(pool, batcher=batcher)
+    server = Server(servicer, SERVICE, listen=settings.listen)
+    return _Parts(batcher, bell, listener, horizon, server)
+
+
+@asynccontextmanager
+async def _pool(settings: CreatorSettings, epoch: Epoch) -> AsyncIterator[asyncpg.Pool]:
+    pool = await create_pool(
+        settings.database_url,
+        size=settings.pool_size,
+        application_name=APPLICATION,
+        on_connect=epoch.enter,
+    )
+    try:
+        yield pool
+    finally:
+        await _close(pool)
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _require_privileges(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        faults = await check_privileges(connection, EXPECTED)
+    if faults:
+        raise WrongPrivileges("; ".join(faults))
+
+
+def write_port(port: int, path: Path) -> None:
+    """Tell the port through a file that is whole from the moment it is there."""
+    draft = path.with_name(f"{path.name}.{port}")
+    draft.write_text(f"{port}\n", encoding="ascii")
+    draft.replace(path)

@@ -1,0 +1,18 @@
+"""What an operator may decide about a creator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tandem.settings import Address, Settings, Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreatorSettings(Settings):
+    """The settings of one creator process."""
+
+    listen: Address = "127.0.0.1:7101"
+    """The address to serve on. Port 0 takes a free one."""
+
+    port_file: Text = ""
+    """A file to write the port into, once it is listened on. Unset: none."""

@@ -1,0 +1,3 @@
+"""Every statement that the creator sends to Postgres."""
+
+from __future__ import annotations

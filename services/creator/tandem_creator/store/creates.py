@@ -1,0 +1,81 @@
+"""The only statement that brings tasks into existence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from tandem.postgres.logins import Connection
+from tandem_creator.drafts import Draft
+from tandem_creator.store.lanes import Lanes
+
+CREATE_TASKS: Final = """
+SELECT c.new_task_id, c.new_position, c.new_create_time, c.new_due_time
+FROM tandem.create_tasks_v1(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+    $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
+) AS c
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What the database added to a draft."""
+
+    task_id: UUID
+    position: int
+    create_time: datetime
+    due_time: datetime | None
+
+
+async def create_tasks(
+    connection: Connection, drafts: Sequence[Draft], *, lanes: Lanes
+) -> dict[UUID, Created]:
+    """Insert what is free, in one transaction; answer the new ones by task id.
+
+    A draft without an answer lost to another task with its request id or its
+    external id, which is for a later statement to read.
+    """
+    drafts = sorted(drafts, key=lambda draft: draft.insert_order)
+    lane_ids = await lanes.ids(connection, [(d.queue, d.priority) for d in drafts])
+    records = await connection.fetch(CREATE_TASKS, *_columns(drafts, lane_ids))
+    return {
+        record["new_task_id"]: Created(
+            record["new_task_id"],
+            record["new_position"],
+            record["new_create_time"],
+            record["new_due_time"],
+        )
+        for record in records
+    }
+
+
+def _columns(
+    drafts: Sequence[Draft], lane_ids: Sequence[int]
+) -> list[Sequence[object]]:
+    return [
+        [d.task_id for d in drafts],
+        [d.project for d in drafts],
+        [d.request_id for d in drafts],
+        [d.external_id for d in drafts],
+        [d.type for d in drafts],
+        [d.queue for d in drafts],
+        [d.priority for d in drafts],
+        lane_ids,
+        [d.payload for d in drafts],
+        [d.labels for d in drafts],
+        [d.title for d in drafts],
+        [d.not_before_time for d in drafts],
+        [d.start_delay for d in drafts],
+        [d.max_attempts for d in drafts],
+        [d.initial_backoff for d in drafts],
+        [d.max_backoff for d in drafts],
+        [d.attempt_timeout for d in drafts],
+        # A flag is iterable: it would be sent as an array of its bits.
+        [int(d.defaulted) for d in drafts],
+        [d.created_by for d in drafts],
+        [d.trace_context for d in drafts],
+    ]
