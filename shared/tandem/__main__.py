@@ -1,0 +1,29 @@
+"""The command `tandem`, also as `python -m tandem`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import Final
+
+NEEDED: Final = ("asyncpg", "click", "grpc_health", "markdown_it", "rich", "structlog")
+
+ABSENT: Final = (
+    "tandem: this is the base install, which only brings the client;"
+    " the command needs: pip install 'tandem-tasks[server]'"
+)
+
+
+def main() -> int:
+    """Run the command line, and answer its exit code."""
+    if not all(find_spec(package) for package in NEEDED):
+        print(ABSENT, file=sys.stderr)  # noqa: T201 - the command's own voice
+        return 2
+    # Imported late: the base install lacks what it stands on.
+    from tandem.cli.app import run  # noqa: PLC0415
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

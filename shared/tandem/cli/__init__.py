@@ -1,0 +1,3 @@
+"""The command line: for people at a terminal, and with `--json` for machines."""
+
+from __future__ import annotations

@@ -1,0 +1,135 @@
+"""`tandem up`: Postgres and both services in one terminal, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tandem import logs
+from tandem.cli.chorus import Chorus
+from tandem.cli.failures import ServiceEnded
+from tandem.cli.interrupting import until_interrupted
+from tandem.cli.options import (
+    CREATOR_ADDRESS,
+    PROCESSOR_ADDRESS,
+    common,
+    common_options,
+)
+from tandem.database import ready_database
+from tandem.pair import Pair
+
+HANDLERS: Final = "tandem.demo.handlers:handlers"
+
+EXAMPLE: Final = (
+    "grpcurl -plaintext -d"
+    ' \'{{"spec": {{"project": "website", "type": "echo", "payload": {{"topic": "Tea"}}}}}}\''
+    " {address} tandem.v1.CreatorService/CreateTask"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be brought up."""
+
+    data: Path
+    admin_url: str | None
+    handlers: str
+    creators: tuple[str, ...]
+    processors: tuple[str, ...]
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".tandem",
+    show_default=True,
+    help="Where the embedded Postgres and the passwords are kept.",
+)
+@click.option(
+    "--admin-url",
+    envvar="TANDEM_ADMIN_URL",
+    help="Use this server, as this administrator, in place of the embedded one.",
+)
+@click.option(
+    "--handlers",
+    metavar="MODULE:NAME",
+    default=HANDLERS,
+    show_default=True,
+    help="What processors run.",
+)
+@click.option(
+    "--creator-listen",
+    "creators",
+    metavar="HOST:PORT",
+    multiple=True,
+    default=[CREATOR_ADDRESS],
+    help="Repeat it for more creators.",
+)
+@click.option(
+    "--processor-listen",
+    "processors",
+    metavar="HOST:PORT",
+    multiple=True,
+    default=[PROCESSOR_ADDRESS],
+    help="Repeat it for more processors.",
+)
+@common_options
+@click.pass_context
+def up(
+    context: click.Context,
+    *,
+    data: Path,
+    admin_url: str | None,
+    handlers: str,
+    creators: tuple[str, ...],
+    processors: tuple[str, ...],
+) -> None:
+    """Start an embedded Postgres, creators and processors; Ctrl-C stops all.
+
+    A service that ends by itself ends everything, with exit code 1: nothing here
+    hides a crash behind a restart.
+    """
+    plan = Plan(
+        data=data,
+        admin_url=admin_url,
+        handlers=handlers,
+        creators=creators,
+        processors=processors,
+    )
+    chorus = Chorus(as_json=common(context).json or not sys.stdout.isatty())
+    logs.configure("tandem", form=chorus.form, out=sys.stderr)
+    asyncio.run(until_interrupted(serve(plan, chorus), on_interrupt=chorus.stopping))
+    chorus.say("stopped")
+
+
+async def serve(plan: Plan, chorus: Chorus) -> None:
+    """Bring everything up and stay until cancelled.
+
+    Raises:
+        DidNotServe: a service did not come up.
+        ServiceEnded: a service ended by itself.
+    """
+    database = ready_database(plan.data, admin_url=plan.admin_url)
+    async with (
+        database as logins,
+        Pair(logins, handlers=plan.handlers, on_line=chorus.repeat) as pair,
+    ):
+        log = {"TANDEM_LOG": chorus.form}
+        await pair.start_creators(plan.creators, environ=log)
+        await pair.start_processors(plan.processors, environ=log)
+        _greet(pair, chorus)
+        ended = await pair.first_end()
+        raise ServiceEnded(f"{ended.label} ended by itself: {ended.why()}")
+
+
+def _greet(pair: Pair, chorus: Chorus) -> None:
+    chorus.say("ready", creator=pair.creator_address, processor=pair.processor_address)
+    if not chorus.as_json:
+        address = pair.creators[0].address
+        click.echo(f"\n  {EXAMPLE.format(address=address)}\n\n  Ctrl-C stops all.\n")
