@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.packaging.tree import ROOT, committed_files
 
@@ -52,6 +54,27 @@ def test_a_lock_names_no_host_and_no_place(lock: Path) -> None:
     )
 
     assert found == []
+
+
+def asked_for(*extras: str) -> list[Requirement]:
+    """What pyproject.toml demands of an install with these extras, here."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [*project["dependencies"]]
+    for extra in extras:
+        texts += project["optional-dependencies"][extra]
+    return [Requirement(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("requirements.lock", ["server"]), ("requirements-dev.lock", ["server", "dev"])],
+)
+def test_a_lock_has_what_the_project_asks_for(name: str, extras: list[str]) -> None:
+    locked = requirements(ROOT / name)
+
+    for asked in asked_for(*extras):
+        version = locked[asked.name].split("==")[1].split()[0]
+        assert asked.specifier.contains(version), f"{asked}: run `make lock`"
 
 
 def test_the_locks_agree() -> None:
