@@ -1,0 +1,168 @@
+"""One attempt: a handler that runs apart from the loop that watches over it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from tandem.handlers import BlockingContext, Context, Handler
+from tandem.threads import in_thread
+from tandem_processor.desk import BridgedDesk, TaskDesk
+from tandem_processor.outcomes import Claimed, Ending, Raised, Returned, StopCause
+
+log = structlog.get_logger()
+
+
+class HandlerLoop:
+    """The loop of all async handlers, in a thread of its own.
+
+    A handler that blocks it delays other handlers, and neither heartbeats nor
+    calls.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(
+            target=self.loop.run_forever, name="handlers", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """Let the loop go. Handlers that did not end by now never do."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+class Attempt:
+    """A claimed task, its handler, and how far the two are. Lives on the main loop."""
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        handler: Handler,
+        *,
+        desk: TaskDesk,
+        handler_loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.claimed = claimed
+        self.handler = handler
+        self.desk = desk
+        self.cause: StopCause | None = None
+        self.stopped = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._handler_loop = handler_loop
+        self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._cancel: Callable[[], None] = lambda: None
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Done once the handler really is; never cancelled, never raises."""
+        return self._ended
+
+    def launch(self) -> None:
+        """Start the handler."""
+        if self.handler.is_async:
+            self._launch_async()
+        else:
+            self._launch_blocking()
+
+    def stop(self, cause: StopCause) -> None:
+        """Ask the handler to end. The first cause is the one that counts."""
+        if self.cause is not None or self._ended.done():
+            return
+        self.cause = cause
+        self.desk_must_close(cause)
+        self.stopped.set()
+        self._cancel()
+
+    def desk_must_close(self, cause: StopCause) -> None:
+        # A drained handler may still keep the step that it is in.
+        if cause is not StopCause.DRAIN:
+            self.desk.close()
+
+    def _launch_async(self) -> None:
+        cancelled = asyncio.Event()
+        context = Context(
+            **self._facts(),
+            desk=BridgedDesk(self.desk, self._loop),
+            cancelled=cancelled,
+        )
+        tasks: list[asyncio.Task[Any]] = []
+
+        def start() -> None:
+            task = self._handler_loop.create_task(self._run_async(context))
+            task.add_done_callback(self._note_async)
+            tasks.append(task)
+
+        def cancel() -> None:
+            cancelled.set()
+            tasks[0].cancel()
+
+        self._cancel = lambda: _call(self._handler_loop, cancel)
+        _call(self._handler_loop, start)
+
+    async def _run_async(self, context: Context) -> Ending:
+        self._bind()
+        try:
+            return Returned(await self.handler.function(context))
+        except BaseException as error:  # noqa: BLE001 - SystemExit would end the loop of all
+            return Raised(error)
+
+    def _note_async(self, task: asyncio.Task[Any]) -> None:
+        # Cancelled before its first step, a task has no result.
+        ending = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
+        _call(self._loop, self._note, ending)
+
+    def _launch_blocking(self) -> None:
+        cancelled = threading.Event()
+        context = BlockingContext(
+            **self._facts(), desk=self.desk, cancelled=cancelled, loop=self._loop
+        )
+        self._cancel = cancelled.set
+        in_thread(self._run_blocking, context)
+
+    def _run_blocking(self, context: BlockingContext) -> None:
+        self._bind()
+        try:
+            ending: Ending = Returned(self.handler.function(context))
+        except BaseException as error:  # noqa: BLE001 - all of it is the handler's
+            ending = Raised(error)
+        _call(self._loop, self._note, ending)
+
+    def _note(self, ending: Ending) -> None:
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    def _facts(self) -> dict[str, Any]:
+        claimed = self.claimed
+        return {
+            "task_id": str(claimed.task_id),
+            "request_id": str(claimed.request_id),
+            "project": claimed.project,
+            "type": claimed.type,
+            "payload": json.loads(claimed.payload) if claimed.payload else {},
+            "attempt": claimed.attempt,
+            "claim": claimed.claim,
+            "labels": json.loads(claimed.labels) if claimed.labels else {},
+            "title": claimed.title or "",
+            "external_id": claimed.external_id or "",
+            "log": log.bind(type=claimed.type, attempt=claimed.attempt),
+        }
+
+    def _bind(self) -> None:
+        bind_contextvars(
+            task_id=str(self.claimed.task_id),
+            request_id=str(self.claimed.request_id),
+        )
+
+
+def _call(
+    loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: Any
+) -> None:
+    """Call on the other loop, which may be closed by the time a handler ends."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(what, *args)

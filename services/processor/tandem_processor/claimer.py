@@ -1,0 +1,59 @@
+"""From ids, wherever they come from, to running handlers: one claim at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from tandem.handlers import Handlers
+from tandem_processor import claims
+from tandem_processor.outcomes import Claimed
+from tandem_processor.runner import Runner
+
+
+class Claimer:
+    """Claims for this processor, never more than the runner has room for."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        processor_id: UUID,
+        *,
+        handlers: Handlers,
+        runner: Runner,
+    ) -> None:
+        self._pool = pool
+        self._processor_id = processor_id
+        self._types = handlers.types
+        self._runner = runner
+        self.lock = asyncio.Lock()
+        """Held while a claim is under way: whoever has it knows of every claim."""
+
+        self.closed = False
+        """Set when the process drains: nothing more is claimed."""
+
+    async def claim(self, task_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Claim and start what can be. Answers the ids that had no room.
+
+        Raises:
+            DeclaredDead: the processor is not LIVE.
+        """
+        async with self.lock:
+            room = 0 if self.closed else max(self._runner.free, 0)
+            tried, left = task_ids[:room], task_ids[room:]
+            if tried:
+                for claimed in await self._claim(tried):
+                    self._runner.start(claimed)
+        return left
+
+    async def _claim(self, task_ids: Sequence[UUID]) -> list[Claimed]:
+        return await claims.claim(
+            self._pool,
+            self._processor_id,
+            task_ids=task_ids,
+            types=self._types,
+            limit=len(task_ids),
+        )

@@ -1,0 +1,128 @@
+"""Claims: the compare-and-set that makes PENDING tasks RUNNING under this processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from tandem_processor.outcomes import Claimed
+
+# The own row is locked before any task: a claim cannot commit behind the sweep
+# of a reconciler, which takes FOR UPDATE on that row first. The last SELECT
+# answers one row without a task where the row is LIVE and nothing was claimed.
+CLAIM: Final = """
+WITH me AS (
+    SELECT p.processor_id
+    FROM tandem.processors AS p
+    WHERE p.processor_id = $1
+      AND p.state = 'LIVE'
+    FOR KEY SHARE
+),
+wanted AS (
+    SELECT s.task_id
+    FROM tandem.task_status AS s
+    JOIN tandem.tasks AS t ON t.task_id = s.task_id
+    LEFT JOIN tandem.queues AS q ON q.queue = t.queue
+    WHERE s.task_id = ANY ($2::uuid[])
+      AND s.state = 'PENDING'
+      AND (s.due_time IS NULL OR s.due_time <= now())
+      AND t.type = ANY ($3::text[])
+      AND q.paused IS NOT TRUE
+    ORDER BY s.task_id
+    LIMIT $4
+    FOR NO KEY UPDATE OF s SKIP LOCKED
+),
+claimed AS (
+    UPDATE tandem.task_status AS s
+    SET state = 'RUNNING',
+        claim = s.claim + 1,
+        attempt = s.attempt + 1,
+        processor_id = me.processor_id,
+        due_time = NULL,
+        progress = NULL,
+        start_time = coalesce(s.start_time, now()),
+        update_time = now()
+    FROM wanted, me
+    WHERE s.task_id = wanted.task_id
+      AND s.state = 'PENDING'
+    RETURNING s.task_id, s.attempt, s.claim
+),
+noted AS (
+    INSERT INTO tandem.claim_batches (processor_id, task_ids)
+    SELECT $1, array_agg(c.task_id)
+    FROM claimed AS c
+    HAVING count(c.task_id) > 0
+)
+SELECT
+    c.task_id, c.attempt, c.claim,
+    t.request_id, t.project, t.type, t.payload::text AS payload,
+    t.labels::text AS labels, t.title, t.external_id,
+    t.max_attempts, t.initial_backoff, t.max_backoff, t.attempt_timeout
+FROM me
+LEFT JOIN claimed AS c ON true
+LEFT JOIN tandem.tasks AS t ON t.task_id = c.task_id
+"""
+
+# Without a due time nothing but the stream leads to a task.
+READ_STILL_OPEN: Final = """
+SELECT s.task_id
+FROM tandem.task_status AS s
+WHERE s.task_id = ANY ($1::uuid[])
+  AND s.state = 'PENDING'
+  AND s.due_time IS NULL
+"""
+
+READ_DUE: Final = """
+SELECT s.task_id
+FROM tandem.task_status AS s
+JOIN tandem.lanes AS l ON l.lane_id = s.lane_id
+JOIN tandem.tasks AS t ON t.task_id = s.task_id
+LEFT JOIN tandem.queues AS q ON q.queue = l.queue
+WHERE s.due_time <= now()
+  AND l.queue = ANY ($1::text[])
+  AND t.type = ANY ($2::text[])
+  AND q.paused IS NOT TRUE
+ORDER BY s.due_time
+LIMIT $3
+"""
+
+
+class DeclaredDead(Exception):
+    """This processor's row is not LIVE any more: its claims belong to others."""
+
+
+async def claim(
+    pool: asyncpg.Pool,
+    processor_id: UUID,
+    *,
+    task_ids: Sequence[UUID],
+    types: Sequence[str],
+    limit: int,
+) -> list[Claimed]:
+    """Claim what can be claimed among these ids, at most `limit`.
+
+    Raises:
+        DeclaredDead: the processor is not LIVE, so nothing was claimed.
+    """
+    rows = await pool.fetch(CLAIM, processor_id, task_ids, types, limit)
+    if not rows:
+        raise DeclaredDead
+    return [Claimed(**dict(row)) for row in rows if row["task_id"] is not None]
+
+
+async def read_still_open(pool: asyncpg.Pool, task_ids: Sequence[UUID]) -> list[UUID]:
+    """Those that nobody holds and no due time leads to."""
+    if not task_ids:
+        return []
+    return [row["task_id"] for row in await pool.fetch(READ_STILL_OPEN, task_ids)]
+
+
+async def read_due(
+    pool: asyncpg.Pool, *, queues: Sequence[str], types: Sequence[str], limit: int
+) -> list[UUID]:
+    """The tasks longest due that this processor may run."""
+    rows = await pool.fetch(READ_DUE, queues, types, limit)
+    return [row["task_id"] for row in rows]

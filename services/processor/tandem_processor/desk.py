@@ -1,0 +1,159 @@
+"""Where a running handler's words are checked and written down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import structlog
+
+from tandem import limits
+from tandem.contexts import AttemptStopped, Desk, Kept
+from tandem.errors import LeaseLost
+from tandem_processor import steps
+from tandem_processor.patience import patiently
+from tandem_processor.results import Unstorable, encode
+from tandem_processor.steps import Hold
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+
+MAX_ANNOTATIONS: Final = 16
+"""In one attempt, as many as labels."""
+
+
+class TaskDesk:
+    """The desk of one attempt, on the loop that holds the database connections."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, hold: Hold, *, on_lost: Callable[[], None]
+    ) -> None:
+        self._pool = pool
+        self._hold = hold
+        self._on_lost = on_lost
+        self._closed = False
+        self._begun: dict[str, float] = {}
+        self._annotations: set[str] = set()
+        self.kept_bytes = 0
+
+    def close(self) -> None:
+        """From here on every word is met with AttemptStopped."""
+        self._closed = True
+
+    async def begin_stage(self, name: str) -> Kept | None:
+        if not limits.NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a stage")
+        if name in self._begun:
+            raise ValueError(f"the stage {name!r} is running in this attempt")
+        self._begun[name] = time.monotonic()
+        begun = await self._write(
+            lambda: steps.begin_stage(self._pool, self._hold, name)
+        )
+        self.kept_bytes = begun.kept_bytes
+        if begun.result is None:
+            return None
+        self._log_stage(name, "REUSED")
+        return Kept(json.loads(begun.result))
+
+    async def end_stage(self, name: str, result: Any) -> Any:
+        try:
+            text = self._encode(name, result)
+        except Unstorable as error:
+            await self.fail_stage(name, error)
+            raise
+        await self._write(
+            lambda: steps.end_stage(self._pool, self._hold, name, result=text)
+        )
+        self.kept_bytes += len(text.encode())
+        self._log_stage(name, "SUCCEEDED")
+        return json.loads(text)
+
+    def _encode(self, name: str, result: Any) -> str:
+        what = f"the result of stage {name}"
+        text = encode(result, what)
+        if self.kept_bytes + len(text.encode()) > limits.MAX_OUTPUT_BYTES:
+            raise Unstorable(too_large(what))
+        return text
+
+    async def fail_stage(self, name: str, error: BaseException) -> None:
+        await self._write(
+            lambda: steps.end_stage(self._pool, self._hold, name, result=None)
+        )
+        self._log_stage(name, "FAILED", error=type(error).__name__)
+
+    async def progress(self, fraction: float) -> None:
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress is from 0 to 1, not {fraction!r}")
+        await self._write(
+            lambda: steps.set_progress(self._pool, self._hold, float(fraction))
+        )
+
+    async def annotate(self, texts: Mapping[str, str]) -> None:
+        _check_annotations(texts)
+        if len(self._annotations | set(texts)) > MAX_ANNOTATIONS:
+            raise ValueError(f"an attempt notes at most {MAX_ANNOTATIONS} annotations")
+        text = encode(dict(texts), "annotations")
+        await self._write(lambda: steps.annotate(self._pool, self._hold, text))
+        self._annotations |= set(texts)
+
+    async def _write(self, write: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+        if self._closed:
+            raise AttemptStopped
+        try:
+            return await patiently(write)
+        except LeaseLost as error:
+            self.close()
+            self._on_lost()
+            raise AttemptStopped from error
+
+    def _log_stage(self, name: str, outcome: str, **values: str) -> None:
+        seconds = time.monotonic() - self._begun.pop(name, time.monotonic())
+        milliseconds = round(seconds * 1000, 3)
+        log.info("stage", stage=name, outcome=outcome, ms=milliseconds, **values)
+
+
+def too_large(what: str) -> str:
+    return f"{what} takes the task's results over {limits.MAX_OUTPUT_BYTES:,} bytes"
+
+
+def _check_annotations(texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        if not limits.NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of an annotation")
+        if len(text) > limits.MAX_TEXT:
+            raise ValueError(
+                f"the annotation {name} must be at most {limits.MAX_TEXT} characters"
+            )
+
+
+class BridgedDesk:
+    """The same desk for handlers on another loop: each word crosses over and back."""
+
+    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+        self._desk = desk
+        self._loop = loop
+
+    async def begin_stage(self, name: str) -> Kept | None:
+        return await self._cross(self._desk.begin_stage(name))
+
+    async def end_stage(self, name: str, result: Any) -> Any:
+        return await self._cross(self._desk.end_stage(name, result))
+
+    async def fail_stage(self, name: str, error: BaseException) -> None:
+        await self._cross(self._desk.fail_stage(name, error))
+
+    async def progress(self, fraction: float) -> None:
+        await self._cross(self._desk.progress(fraction))
+
+    async def annotate(self, texts: Mapping[str, str]) -> None:
+        await self._cross(self._desk.annotate(texts))
+
+    async def _cross(self, words: Coroutine[Any, Any, Answer]) -> Answer:
+        future = asyncio.run_coroutine_threadsafe(words, self._loop)
+        # A handler cancelled here has done its step: what it said is still written.
+        return await asyncio.shield(asyncio.wrap_future(future))

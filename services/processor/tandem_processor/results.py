@@ -1,0 +1,111 @@
+"""Results of handlers and stages: plain JSON that every reader can be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tandem import limits, wire
+
+MAX_LEVELS: Final = limits.MAX_PAYLOAD_LEVELS - 2
+"""A result lies deeper in its message than a payload, and protobuf stops at 100 levels."""
+
+
+class Unstorable(ValueError):
+    """The value has no place in a status. The message names the path, never the value."""
+
+
+def encode_result(result: Any) -> str | None:
+    """A handler's result as canonical JSON; None where it returned nothing.
+
+    Raises:
+        Unstorable: it is no JSON object, or breaks a limit.
+    """
+    if result is None:
+        return None
+    if not isinstance(result, Mapping):
+        raise Unstorable(
+            f"a handler returns a JSON object or None, not {_kind(result)}"
+        )
+    return encode(result, "result")
+
+
+def encode(value: Any, path: str) -> str:
+    """Any JSON value as canonical JSON.
+
+    Raises:
+        Unstorable: it is no JSON, or breaks a limit.
+    """
+    text = wire.canonical_json(_plain(value, path, MAX_LEVELS))
+    if len(text.encode()) > limits.MAX_OUTPUT_BYTES:
+        raise Unstorable(f"{path} is over {limits.MAX_OUTPUT_BYTES:,} bytes of JSON")
+    return text
+
+
+def _plain(value: Any, path: str, levels: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        return _whole(int(value), path)
+    if isinstance(value, float):
+        return _number(value, path)
+    if levels == 0:
+        raise Unstorable(f"{path} is nested deeper than {MAX_LEVELS} levels")
+    if isinstance(value, Mapping):
+        return {
+            _key(key, path): _plain(inner, f"{path}.{key}", levels - 1)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [
+            _plain(inner, f"{path}[{index}]", levels - 1)
+            for index, inner in enumerate(value)
+        ]
+    raise Unstorable(f"{path} is {_kind(value)}, which has no JSON form")
+
+
+def _key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise Unstorable(f"{path} has a key that is {_kind(key)}, not text")
+    return _text(key, f"a key of {path}")
+
+
+def _text(text: str, path: str) -> str:
+    if "\0" in text:
+        raise Unstorable(f"{path} has a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unstorable(f"{path} has a lone surrogate") from None
+    return str(text)
+
+
+def _whole(number: int, path: str) -> int:
+    if abs(number) > limits.MAX_SAFE_INTEGER:
+        raise Unstorable(f"{path} is a whole number beyond 2^53 - 1; make it a string")
+    return number
+
+
+def _number(number: float, path: str) -> int | float:
+    if not math.isfinite(number):
+        raise Unstorable(f"{path} is not a finite number")
+    # 2.0 and 2 are one number to every reader, so they are kept as one.
+    return _whole(int(number), path) if number.is_integer() else number
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def plain_message(error: BaseException) -> str:
+    """What an exception says, as a status may keep it: no NUL, no stack, bounded."""
+    try:
+        said = str(error)
+    except Exception as worse:  # noqa: BLE001 - the exception is the handler's own
+        said = f"(its text cannot be made: {type(worse).__name__})"
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    clean = text.replace("\0", "\\0").encode(errors="replace").decode()
+    return clean[: limits.MAX_ERROR_MESSAGE]

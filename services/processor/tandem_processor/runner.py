@@ -1,0 +1,212 @@
+"""Runs claimed tasks, as many at once as allowed, and sees each to its report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from tandem import limits
+from tandem.errors import LeaseLost, ResultConflict, StoreRefused
+from tandem.handlers import Handlers
+from tandem_processor.attempts import Attempt
+from tandem_processor.desk import TaskDesk, too_large
+from tandem_processor.outcomes import (
+    Claimed,
+    Ending,
+    Outcome,
+    Raised,
+    StopCause,
+    judge,
+    timeout_of,
+    unstorable,
+)
+
+log = structlog.get_logger()
+
+STOP_SECONDS: Final = 5.0
+"""How long a handler that was asked to stop is waited for before its task is reported."""
+
+REPORT_SECONDS: Final = 10.0
+"""How long a stopping process waits for its last reports to be kept."""
+
+
+class Report(Protocol):
+    async def __call__(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What attempts are made with."""
+
+    handlers: Handlers
+    handler_loop: asyncio.AbstractEventLoop
+    make_desk: Callable[[Claimed, Callable[[], None]], TaskDesk]
+    report: Report
+    stop_seconds: float = STOP_SECONDS
+
+
+class Runner:
+    """The attempts of one processor. A slot is free again when its handler has ended."""
+
+    def __init__(self, workshop: Workshop, *, concurrency: int) -> None:
+        self._workshop = workshop
+        self._concurrency = concurrency
+        self._occupied = 0
+        self._attempts: dict[UUID, Attempt] = {}
+        self._watches: dict[UUID, asyncio.Task[None]] = {}
+        self.slot_freed = asyncio.Event()
+
+    @property
+    def free(self) -> int:
+        """How many more tasks may run."""
+        return self._concurrency - self._occupied
+
+    @property
+    def held(self) -> Mapping[UUID, int]:
+        """The claim of each task that is not yet reported."""
+        claims = {key: attempt.claimed.claim for key, attempt in self._attempts.items()}
+        return MappingProxyType(claims)
+
+    @property
+    def running(self) -> Mapping[UUID, int]:
+        """The claim of each task whose handler has not ended."""
+        claims = {
+            key: attempt.claimed.claim
+            for key, attempt in self._attempts.items()
+            if not attempt.ended.done()
+        }
+        return MappingProxyType(claims)
+
+    def start(self, claimed: Claimed) -> None:
+        """Run the handler; at its end the outcome is reported."""
+        key = claimed.task_id
+        workshop = self._workshop
+        attempt = Attempt(
+            claimed,
+            workshop.handlers[claimed.type],
+            desk=workshop.make_desk(
+                claimed, lambda: attempt.stop(StopCause.LEASE_LOST)
+            ),
+            handler_loop=workshop.handler_loop,
+        )
+        self._attempts[key] = attempt
+        self._occupied += 1
+        attempt.ended.add_done_callback(lambda _: self._free_slot())
+        attempt.launch()
+        watch = asyncio.create_task(self._watch(attempt))
+        self._watches[key] = watch
+        watch.add_done_callback(lambda _: self._watches.pop(key, None))
+
+    def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
+        """Stop that claim of the task, if its handler runs here."""
+        attempt = self._attempts.get(task_id)
+        if attempt is not None and attempt.claimed.claim == claim:
+            attempt.stop(cause)
+
+    async def drain(self, grace: float) -> None:
+        """Let handlers end within the grace; then stop them and give their tasks back."""
+        await self._wait(grace)
+        for attempt in list(self._attempts.values()):
+            attempt.stop(StopCause.DRAIN)
+        await self._wait(self._workshop.stop_seconds + REPORT_SECONDS)
+
+    async def abandon(self) -> None:
+        """Stop every handler. Nothing more is reported: the claims are others' now."""
+        for attempt in list(self._attempts.values()):
+            attempt.stop(StopCause.LEASE_LOST)
+        watches = list(self._watches.values())
+        for watch in watches:
+            watch.cancel()
+        for watch in watches:
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    async def _wait(self, seconds: float) -> None:
+        if self._watches:
+            await asyncio.wait(list(self._watches.values()), timeout=seconds)
+
+    def _free_slot(self) -> None:
+        self._occupied -= 1
+        self.slot_freed.set()
+
+    async def _watch(self, attempt: Attempt) -> None:
+        claimed = attempt.claimed
+        bind_contextvars(
+            task_id=str(claimed.task_id), request_id=str(claimed.request_id)
+        )
+        start = time.monotonic()
+        ending = await self._ending(attempt)
+        milliseconds = round((time.monotonic() - start) * 1000, 3)
+        try:
+            outcome = await self._report(attempt, ending)
+        finally:
+            attempt.desk.close()
+            del self._attempts[claimed.task_id]
+        log.info(
+            "attempt",
+            type=claimed.type,
+            attempt=claimed.attempt,
+            claim=claimed.claim,
+            outcome=outcome,
+            ms=milliseconds,
+        )
+
+    async def _ending(self, attempt: Attempt) -> Ending:
+        """What the handler came to; None where it does not end although it was asked to."""
+        span = timeout_of(attempt.claimed, attempt.handler)
+        limit = span.total_seconds() if span else None
+        stopped = asyncio.create_task(attempt.stopped.wait())
+        try:
+            first: set[asyncio.Future[Any]] = {attempt.ended, stopped}
+            await asyncio.wait(
+                first, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            attempt.stop(StopCause.TIMEOUT)
+            await asyncio.wait({attempt.ended}, timeout=self._workshop.stop_seconds)
+        finally:
+            stopped.cancel()
+        if attempt.ended.done():
+            return attempt.ended.result()
+        log.warning("handler goes on after it was stopped", type=attempt.claimed.type)
+        return None
+
+    async def _report(self, attempt: Attempt, ending: Ending) -> str:
+        """Have the outcome kept. Answers the word that the log has for it."""
+        claimed, handler = attempt.claimed, attempt.handler
+        outcome = judge(claimed, handler, ending=ending, cause=attempt.cause)
+        if outcome is None:
+            return LeaseLost.reason
+        if isinstance(ending, Raised) and outcome.reason:
+            log.warning("handler failed", type=claimed.type, exc_info=ending.error)
+        size = attempt.desk.kept_bytes + len((outcome.result or "").encode())
+        if size > limits.MAX_OUTPUT_BYTES:
+            outcome = unstorable(claimed, handler, too_large("the result"))
+        try:
+            await self._keep(attempt, outcome)
+        except (LeaseLost, ResultConflict) as error:
+            log.warning("report refused", reason=error.reason)
+            return error.reason
+        return outcome.reason or _word(outcome)
+
+    async def _keep(self, attempt: Attempt, outcome: Outcome) -> None:
+        try:
+            await self._workshop.report(outcome)
+        except StoreRefused as error:
+            log.warning("result refused by the database", error=str(error))
+            failed = unstorable(
+                attempt.claimed, attempt.handler, "the database refused the result"
+            )
+            await self._workshop.report(failed)
+
+
+def _word(outcome: Outcome) -> str:
+    return outcome.state if outcome.spends_attempt else "GIVEN_BACK"

@@ -1,0 +1,150 @@
+"""A processor from its settings to work and served calls, and back again in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import structlog
+
+from tandem.handlers import Handlers
+from tandem.postgres.pool import create_pool
+from tandem.postgres.privileges import check_privileges
+from tandem.server import Server
+from tandem.v1 import processor_pb2
+from tandem_processor.attempts import HandlerLoop
+from tandem_processor.grants import EXPECTED
+from tandem_processor.life import Surroundings, live
+from tandem_processor.service import ProcessorServicer
+from tandem_processor.settings import ProcessorSettings
+from tandem_processor.watch import Watch
+
+log = structlog.get_logger()
+
+APPLICATION: Final = "tandem_processor"
+
+SERVICE: Final = processor_pb2.DESCRIPTOR.services_by_name["ProcessorService"]
+
+CLOSE_LIMIT: Final = 5.0
+"""Seconds for the database, and for calls in flight at the very end."""
+
+
+class WrongPrivileges(Exception):
+    """The login may do too little or too much. The message lists every fault."""
+
+
+async def run_processor(
+    settings: ProcessorSettings, handlers: Handlers, stop: asyncio.Event
+) -> None:
+    """Work and serve until told to stop; then drain.
+
+    Handlers get `settings.grace` seconds to end; what is still running then is
+    given back, and no attempt is spent.
+
+    Raises:
+        WrongPrivileges: the login is not exactly as the processor's should be.
+        PortTaken: somebody else has the address.
+    """
+    async with _pool(settings) as pool:
+        await _require_privileges(pool)
+        watch = Watch(pool)
+        server = Server(ProcessorServicer(pool, watch), SERVICE, listen=settings.listen)
+        port = await server.start()
+        handler_loop = HandlerLoop()
+        surroundings = Surroundings(
+            settings=settings,
+            pool=pool,
+            handlers=handlers,
+            handler_loop=handler_loop.loop,
+            on_health=_Health(server, stop).note,
+            on_moved=watch.ring,
+        )
+        await server.set_serving(serving=True)
+        announce(settings, port)
+        try:
+            await _work(surroundings, watch, stop)
+        finally:
+            watch.close()
+            await server.stop(CLOSE_LIMIT)
+            handler_loop.stop()
+
+
+async def _work(surroundings: Surroundings, watch: Watch, stop: asyncio.Event) -> None:
+    """Run the lives, and what goes on beside them."""
+    async with asyncio.TaskGroup() as group:
+        beside = (watch.run(), _announce_stop(surroundings, watch, stop))
+        tasks = [group.create_task(each) for each in beside]
+        await live(surroundings, stop)
+        for task in tasks:
+            task.cancel()
+
+
+async def _announce_stop(
+    surroundings: Surroundings, watch: Watch, stop: asyncio.Event
+) -> None:
+    await stop.wait()
+    log.info("stopping", grace=surroundings.settings.grace)
+    await surroundings.on_health(False)
+    # Streams end now: a server that stops waits for them.
+    watch.close()
+
+
+class _Health:
+    """Says in health what the heartbeats say; a stopping process does not serve."""
+
+    def __init__(self, server: Server, stop: asyncio.Event) -> None:
+        self._server = server
+        self._stop = stop
+        self._serving: bool | None = None
+
+    async def note(self, alive: bool) -> None:
+        serving = alive and not self._stop.is_set()
+        if serving is self._serving:
+            return
+        self._serving = serving
+        await self._server.set_serving(serving=serving)
+
+
+def announce(settings: ProcessorSettings, port: int) -> None:
+    """Tell the port, in the log and in the file that was asked for."""
+    if settings.port_file:
+        write_port(port, Path(settings.port_file))
+    host = settings.listen.rpartition(":")[0]
+    log.info("serving", listen=f"{host}:{port}", port=port)
+
+
+def write_port(port: int, path: Path) -> None:
+    """Tell the port through a file that is whole from the moment it is there."""
+    draft = path.with_name(f"{path.name}.{port}")
+    draft.write_text(f"{port}\n", encoding="ascii")
+    draft.replace(path)
+
+
+@asynccontextmanager
+async def _pool(settings: ProcessorSettings) -> AsyncIterator[asyncpg.Pool]:
+    pool = await create_pool(
+        settings.database_url, size=settings.pool_size, application_name=APPLICATION
+    )
+    try:
+        yield pool
+    finally:
+        await _close(pool)
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _require_privileges(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        faults = await check_privileges(connection, EXPECTED)
+    if faults:
+        raise WrongPrivileges("; ".join(faults))

@@ -1,0 +1,71 @@
+"""Page tokens: the place behind a page, bound to the filter it was made under."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FORM: Final = struct.Struct(">Bq16s8s")
+VERSION: Final = 1
+CHECK_BYTES: Final = 4
+HASH_BYTES: Final = 8
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class MalformedToken(ValueError):
+    """The token is not one of ours, or belongs to another list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last task of a page; the next page begins behind it."""
+
+    create_time: datetime
+    task_id: UUID
+
+
+def write_place(place: Place, filter_hash: bytes) -> str:
+    """The token, opaque to clients."""
+    micros = (place.create_time - EPOCH) // MICROSECOND
+    body = FORM.pack(VERSION, micros, place.task_id.bytes, filter_hash[:HASH_BYTES])
+    return base64.urlsafe_b64encode(body + _check(body)).decode().rstrip("=")
+
+
+def read_place(token: str, filter_hash: bytes) -> Place:
+    """The place in the token.
+
+    Raises:
+        MalformedToken: it was made under another filter, or not by us.
+    """
+    body = _body(token)
+    version, micros, raw_id, hashed = FORM.unpack(body)
+    if version != VERSION:
+        raise MalformedToken("is of a version that this release does not know")
+    if hashed != filter_hash[:HASH_BYTES]:
+        raise MalformedToken("was made with other filters")
+    return Place(EPOCH + micros * MICROSECOND, UUID(bytes=raw_id))
+
+
+def _body(token: str) -> bytes:
+    try:
+        raw = base64.b64decode(
+            token + "=" * (-len(token) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, ValueError):
+        raise MalformedToken("is not a token of a page") from None
+    body, check = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
+    if len(body) != FORM.size or check != _check(body):
+        raise MalformedToken("is not a token of a page")
+    return body
+
+
+def _check(body: bytes) -> bytes:
+    # Not a secret: it tells a token that was cut or mistyped from a whole one.
+    return hashlib.sha256(body).digest()[:CHECK_BYTES]
