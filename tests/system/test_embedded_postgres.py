@@ -11,11 +11,14 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from tandem.postgres.account import Account
+from tandem.postgres.binaries import WHEEL, find_binaries, readable_binaries
 from tandem.postgres.embedded import EmbeddedFailed, EmbeddedPostgres
 from tandem.postgres.passwords import Passwords
 from tests.support.cluster import reachable_folder
@@ -30,6 +33,8 @@ IS_ROOT = os.geteuid() == 0
 USER = """
 import sys
 from pathlib import Path
+from tandem.postgres.account import Account
+from tandem.postgres.binaries import WHEEL, find_binaries, readable_binaries
 from tandem.postgres.embedded import EmbeddedPostgres
 
 embedded = EmbeddedPostgres(Path(sys.argv[1]))
@@ -42,6 +47,8 @@ with embedded.used():
 PLAIN_USER = """
 import os, sys
 from pathlib import Path
+from tandem.postgres.account import Account
+from tandem.postgres.binaries import WHEEL, find_binaries, readable_binaries
 from tandem.postgres.embedded import EmbeddedPostgres
 
 if os.geteuid() == 0:
@@ -57,6 +64,8 @@ with embedded.used():
 REAPS_NOBODY = """
 import ctypes, os, signal, sys
 from pathlib import Path
+from tandem.postgres.account import Account
+from tandem.postgres.binaries import WHEEL, find_binaries, readable_binaries
 from tandem.postgres.embedded import EmbeddedPostgres
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -87,9 +96,12 @@ def embedded(folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @asynccontextmanager
-async def python(script: str, folder: Path) -> AsyncIterator[Process]:
+async def python(script: str, folder: Path, **environ: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(folder), stdin=PIPE, stdout=PIPE
+        *(sys.executable, "-c", script, str(folder)),
+        env=os.environ | environ,
+        stdin=PIPE,
+        stdout=PIPE,
     )
     try:
         yield process
@@ -214,12 +226,15 @@ async def test_a_server_left_by_killed_users_is_found_and_stopped(
 
 
 async def test_a_plain_user_runs_its_own_server(folder: Path) -> None:
-    if IS_ROOT:
-        os.chown(folder, NOBODY, NOBODY)
-    async with python(PLAIN_USER, folder) as process:
+    plain = Account(NOBODY, NOBODY) if IS_ROOT else Account.for_server()
+    plain.own(folder, mode=0o700)
+    programs = readable_binaries(find_binaries(), plain, copies=folder / "programs")
+    async with python(
+        PLAIN_USER, folder / "cluster", PG_BINDIR=str(programs.folder)
+    ) as process:
         _, uid = await told(process)
 
-        assert uid == (NOBODY if IS_ROOT else os.geteuid())
+        assert uid == plain.uid
         await leave(process)
 
 
@@ -324,6 +339,34 @@ async def test_data_of_another_major_version_is_refused(
 
     with pytest.raises(EmbeddedFailed, match="was made by PostgreSQL 9"):
         embedded.start()
+
+
+async def test_programs_in_a_closed_folder_are_copied_out_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a virtual environment in root's home."""
+    embedded = EmbeddedPostgres(folder)
+    with reachable_folder() as closed:
+        programs = copy_of_the_wheels_programs(closed)
+        monkeypatch.setenv("PG_BINDIR", str(programs))
+        with embedded.used():
+            await keep_a_row(embedded)
+        with embedded.used():
+            assert await count_rows(embedded) == 1
+
+    assert (folder / "binaries").exists() == IS_ROOT
+
+
+def copy_of_the_wheels_programs(to: Path) -> Path:
+    spec = find_spec(WHEEL)
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    newest = max(package.glob("pginstall*"), key=lambda path: len(path.name))
+    shutil.copytree(newest, to / package.name / newest.name, symlinks=True)
+    libraries = f"{package.name}.libs"
+    shutil.copytree(package.with_name(libraries), to / libraries)
+    return to / package.name / newest.name / "bin"
 
 
 def test_a_wrong_bindir_is_refused_by_name(

@@ -72,8 +72,7 @@ def configure(
 
 
 def _create(home: Home, account: Account, binaries: Binaries, *, hurry: bool) -> None:
-    if not home.password_file.exists():
-        account.write(home.password_file, f"{secrets.token_urlsafe(24)}\n", mode=0o600)
+    account.write(home.password_file, f"{secrets.token_urlsafe(24)}\n", mode=0o600)
     half_made = home.path / "data.new"
     for leftover in (half_made, home.data):
         shutil.rmtree(leftover, ignore_errors=True)

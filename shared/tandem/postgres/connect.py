@@ -13,6 +13,9 @@ from tandem.postgres.binaries import OLDEST_MAJOR
 CONNECT_LIMIT: Final = 10.0
 """Seconds for one connection to be made."""
 
+COMMAND_LIMIT: Final = 600.0
+"""Seconds for one command. A migration may rewrite a large table."""
+
 
 class PostgresUnfit(RuntimeError):
     """A server, or the session it gave us, on which Tandem must not run."""
@@ -41,6 +44,7 @@ async def connected(
         url,
         database=database,
         timeout=CONNECT_LIMIT,
+        command_timeout=COMMAND_LIMIT,
         server_settings={
             "application_name": application_name,
             "search_path": "pg_catalog",

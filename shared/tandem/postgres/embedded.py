@@ -90,12 +90,21 @@ class EmbeddedPostgres:
         return self._running().pid
 
     def admin_url(self, database: str = "postgres") -> str:
-        """A URL for the superuser. It holds the password: never log it."""
+        """A URL for the superuser. It holds the password: never log it.
+
+        Raises:
+            EmbeddedFailed: the server does not run.
+        """
+        self._running()
         password = self._home.password_file.read_text().strip()
         return self.url(SUPERUSER, password, database)
 
     def url(self, user: str, password: str, database: str) -> str:
-        """A URL for any role, over the socket. It holds the password."""
+        """A URL for any role, over the socket. It holds the password.
+
+        Raises:
+            EmbeddedFailed: the server does not run.
+        """
         server = self._running()
         return (
             f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}"
