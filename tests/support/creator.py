@@ -1,17 +1,20 @@
-"""A creator in this process, on a free port."""
+"""A creator in this process, on a free port, and what to say to it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc
+from google.rpc import error_details_pb2, status_pb2
 
+from tandem.errors import DETAILS_KEY
 from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import creator_pb2_grpc, task_pb2
-from tandem_creator.running import running_creator
+from tandem_creator.running import Timing, running_creator
 from tandem_creator.settings import CreatorSettings
 
 if TYPE_CHECKING:
@@ -19,21 +22,13 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def served(url: str, **settings: Any) -> AsyncIterator[CreatorServiceAsyncStub]:
+async def served(url: str, **timing: float) -> AsyncIterator[CreatorServiceAsyncStub]:
     """A client of a creator that serves for the length of the block."""
-    wanted = CreatorSettings(
-        database_url=url, **{"listen": "127.0.0.1:0", "grace": 5.0, **settings}
-    )
-    async with (
-        running_creator(wanted) as creator,
-        connected(creator.port) as stub,
-    ):
-        yield stub
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[CreatorServiceAsyncStub]:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    settings = CreatorSettings(database_url=url, listen="127.0.0.1:0", grace=5.0)
+    async with running_creator(settings, timing=Timing(**timing)) as creator:
+        target = f"127.0.0.1:{creator.port}"
+        # A channel outlives its creator, to see how it ends its streams.
+        channel = grpc.aio.insecure_channel(target)
         yield creator_pb2_grpc.CreatorServiceStub(channel)
 
 
@@ -52,3 +47,23 @@ def a_request(
 
 def a_new_id() -> str:
     return str(uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a client reads off an error."""
+
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> Refusal:
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers[DETAILS_KEY])
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    fields = [violation.field for violation in bad.field_violations]
+    return Refusal(info.reason, dict(info.metadata), fields)

@@ -11,6 +11,7 @@ from typing import Final
 
 import asyncpg
 
+from tandem import limits
 from tandem.postgres.pool import create_pool
 from tandem.postgres.privileges import check_privileges
 from tandem.server import Server
@@ -25,6 +26,7 @@ from tandem_creator.horizon import Horizon
 from tandem_creator.service import CreatorServicer
 from tandem_creator.settings import CreatorSettings
 from tandem_creator.store.lanes import Lanes
+from tandem_creator.stream import Stream
 
 APPLICATION: Final = "tandem_creator"
 
@@ -48,8 +50,24 @@ class RunningCreator:
     """Set when a part that must go on has ended."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds that the contract fixes. Tests shorten them."""
+
+    frame: float = limits.FRAME_SECONDS
+    """A quiet stream shows that it lives at least this often."""
+
+    resend: float = 10.0
+    """A member that says nothing about its ids for so long has lost them."""
+
+
+DEFAULT_TIMING: Final = Timing()
+
+
 @asynccontextmanager
-async def running_creator(settings: CreatorSettings) -> AsyncIterator[RunningCreator]:
+async def running_creator(
+    settings: CreatorSettings, *, timing: Timing = DEFAULT_TIMING
+) -> AsyncIterator[RunningCreator]:
     """A creator that serves for the length of a block.
 
     At its end health turns NOT_SERVING, streams end with STOPPING, and calls in
@@ -63,7 +81,7 @@ async def running_creator(settings: CreatorSettings) -> AsyncIterator[RunningCre
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(_pool(settings, epoch))
         await _require_privileges(pool)
-        parts = _assemble(settings, pool, epoch)
+        parts = _assemble(settings, pool, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
         for daemon in (parts.batcher, parts.bell, parts.listener):
             daemons.start(daemon.run())
@@ -86,7 +104,9 @@ class _Parts:
     server: Server
 
 
-def _assemble(settings: CreatorSettings, pool: asyncpg.Pool, epoch: Epoch) -> _Parts:
+def _assemble(
+    settings: CreatorSettings, pool: asyncpg.Pool, *, epoch: Epoch, timing: Timing
+) -> _Parts:
     lanes = Lanes()
     horizon = Horizon(pool)
     epoch.on_change(lanes.forget)
@@ -96,7 +116,8 @@ def _assemble(settings: CreatorSettings, pool: asyncpg.Pool, epoch: Epoch) -> _P
         settings.database_url, heard=bell.heard, application_name=APPLICATION
     )
     batcher = Batcher(Flusher(pool, lanes=lanes, ring=bell.ring))
-    servicer = CreatorServicer(pool, batcher=batcher)
+    stream = Stream(pool, horizon=horizon, epoch=epoch, frame=timing.frame)
+    servicer = CreatorServicer(pool, batcher=batcher, stream=stream)
     server = Server(servicer, SERVICE, listen=settings.listen)
     return _Parts(batcher, bell, listener, horizon, server)
 

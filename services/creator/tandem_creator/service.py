@@ -20,6 +20,7 @@ from tandem_creator.lookup import look_up, parse_lookup
 from tandem_creator.outcomes import render, respond, respond_created
 from tandem_creator.parsing import is_full, parse_create
 from tandem_creator.store.winners import find_winners
+from tandem_creator.stream import Stream
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,9 +31,10 @@ TRACE_CONTEXT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 class CreatorServicer:
     """Everything that is not in the request is given to it."""
 
-    def __init__(self, pool: asyncpg.Pool, *, batcher: Batcher) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, batcher: Batcher, stream: Stream) -> None:
         self._pool = pool
         self._batcher = batcher
+        self._stream = stream
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
@@ -64,8 +66,8 @@ class CreatorServicer:
     async def StreamCreatedTasks(
         self, request: pb.StreamCreatedTasksRequest, context: Context
     ) -> AsyncIterator[pb.StreamCreatedTasksResponse]:
-        raise NotBuilt("StreamCreatedTasks is not part of this release")
-        yield pb.StreamCreatedTasksResponse()
+        async for response in self._stream.follow(request):
+            yield response
 
     async def ConsumeCreatedTasks(
         self, requests: AsyncIterator[pb.ConsumeCreatedTasksRequest], context: Context

@@ -1,0 +1,57 @@
+"""Reading the stream of created ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+# Each lane has its own ordered run in the index, so the first rows of all lanes
+# are among the first rows of each.
+READ_STREAM: Final = """
+SELECT n.task_id, n.position, t.project
+FROM (
+    SELECT s.task_id, s.position
+    FROM tandem.lanes AS l
+    CROSS JOIN LATERAL (
+        SELECT c.task_id, c.position
+        FROM tandem.task_status AS c
+        WHERE c.lane_id = l.lane_id
+          AND c.position > $1
+          AND c.position <= $2
+        ORDER BY c.position
+        LIMIT $3
+    ) AS s
+    WHERE $4::text[] IS NULL OR l.queue = ANY ($4::text[])
+    ORDER BY s.position
+    LIMIT $3
+) AS n
+JOIN tandem.tasks AS t ON t.task_id = n.task_id
+ORDER BY n.position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some created ids in the stream's order, each with its project."""
+
+    ids: Sequence[tuple[UUID, str]]
+    end: int
+    """Everything up to here was read."""
+
+
+async def read_stream(
+    pool: asyncpg.Pool,
+    after: int,
+    *,
+    settled: int,
+    queues: Sequence[str] | None,
+    limit: int,
+) -> Page:
+    """The next ids after a position, at most `limit`, none past the settled one."""
+    records = await pool.fetch(READ_STREAM, after, settled, limit, queues)
+    end = records[-1]["position"] if len(records) == limit else settled
+    return Page([(r["task_id"], r["project"]) for r in records], end)

@@ -1,0 +1,109 @@
+"""StreamCreatedTasks: every created id to every subscriber, from where it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import asyncpg
+
+from tandem import limits
+from tandem.access import current_caller
+from tandem.v1 import creator_pb2 as pb
+from tandem_creator.epoch import Epoch
+from tandem_creator.following import Following, parse_following, starting_place
+from tandem_creator.horizon import Horizon
+from tandem_creator.store.positions import read_last
+from tandem_creator.store.stream import Page, read_stream
+
+PAGE: Final = limits.MAX_BATCH
+
+Response = pb.StreamCreatedTasksResponse
+
+
+class Stream:
+    """The stream as this process serves it, to any number of subscribers."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        horizon: Horizon,
+        epoch: Epoch,
+        frame: float = limits.FRAME_SECONDS,
+    ) -> None:
+        self._pool = pool
+        self._horizon = horizon
+        self._epoch = epoch
+        self._frame = frame
+
+    async def follow(
+        self, request: pb.StreamCreatedTasksRequest
+    ) -> AsyncIterator[Response]:
+        """Yield what the subscriber asked for, until it leaves.
+
+        No connection is held while a message waits to be taken.
+
+        Raises:
+            InvalidRequest: names every field at fault.
+            ResumeTokenExpired: the place is no longer, or never was.
+            Stopping: this process shuts down.
+        """
+        following = parse_following(request)
+        place = await starting_place(
+            following, pool=self._pool, horizon=self._horizon, epoch=self._epoch
+        )
+        end = await read_last(self._pool) if following.until_caught_up else None
+        if following.from_now:
+            yield self._message(following, Page((), place))
+        async for page in self._pages(following, place, end=end):
+            yield self._message(following, page)
+
+    async def _pages(
+        self, following: Following, place: int, *, end: int | None
+    ) -> AsyncIterator[Page]:
+        """Pages worth a message: with ids, in time for a frame, or the last one."""
+        clock = asyncio.get_running_loop().time
+        quiet_until = clock() + self._frame
+        while end is None or place < end:
+            page = await self._next_page(following, place, within=quiet_until - clock())
+            place = page.end
+            if page.ids or clock() >= quiet_until:
+                yield page
+                quiet_until = clock() + self._frame
+        yield Page((), place)
+
+    async def _next_page(
+        self, following: Following, place: int, *, within: float
+    ) -> Page:
+        settled = await self._horizon.past(place, within=max(within, 0))
+        if settled is None:
+            return Page((), place)
+        page = await read_stream(
+            self._pool,
+            place,
+            settled=settled,
+            queues=following.queues or None,
+            limit=PAGE,
+        )
+        return _only_wanted(page, _wants(following))
+
+    def _message(self, following: Following, page: Page) -> Response:
+        token = following.token_at(page.end, epoch_id=self._epoch.current)
+        return Response(
+            task_ids=[str(task_id) for task_id, _ in page.ids], resume_token=str(token)
+        )
+
+
+def _wants(following: Following) -> Callable[[str], bool]:
+    caller = current_caller.get()
+    projects = following.projects
+    return lambda project: (
+        (not projects or project in projects) and caller.may_read(project)
+    )
+
+
+def _only_wanted(page: Page, wants: Callable[[str], bool]) -> Page:
+    wanted = {project: wants(project) for project in {p for _, p in page.ids}}
+    return Page([each for each in page.ids if wanted[each[1]]], page.end)
