@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -157,19 +158,26 @@ class Session:
             DeclaredDead: a claim found the own row dead.
         """
         self._outbox.put_nowait(self._membership.join())
-        call = CreatorServiceStub(channel).ConsumeCreatedTasks(self._requests())
-        granting = asyncio.create_task(self._keep_granting())
-        closing = asyncio.create_task(self._close_when_draining())
+        call = CreatorServiceStub(channel).ConsumeCreatedTasks()
+        beside = (
+            self._write(call),
+            self._keep_granting(),
+            self._close_when_draining(),
+        )
+        tasks = [asyncio.create_task(each) for each in beside]
         try:
             await self._receive(call, silence)
         finally:
-            granting.cancel()
-            closing.cancel()
+            for task in tasks:
+                task.cancel()
             call.cancel()
 
-    async def _requests(self) -> AsyncIterator[Frame]:
-        while (frame := await self._outbox.get()) is not None:
-            yield frame
+    async def _write(self, call: ConsumeCall) -> None:
+        """Send what is in the outbox; a stream that is broken is for the reader to tell."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while (frame := await self._outbox.get()) is not None:
+                await call.write(frame)
+            await call.done_writing()
 
     async def _receive(self, call: ConsumeCall, silence: float) -> None:
         while True:
