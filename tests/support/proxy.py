@@ -1,0 +1,85 @@
+"""A TCP path that a test can cut, or make deaf to answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+CHUNK = 65_536
+
+
+class Proxy:
+    """Forwards connections to `target`, for as long as the path is whole."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self.address = ""
+        self._whole = True
+        self._answers = True
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def listen(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+        return server
+
+    def swallow_answers(self) -> None:
+        """From here on requests pass, and nothing comes back."""
+        self._answers = False
+
+    def cut(self) -> None:
+        """Break what is open; what is opened later is broken at once."""
+        self._whole = False
+        for writer in self._open:
+            writer.transport.abort()
+
+    def heal(self) -> None:
+        self._whole = self._answers = True
+
+    async def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if not self._whole:
+            writer.transport.abort()
+            return
+        host, _, port = self.target.rpartition(":")
+        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        ends = {writer, there_writer}
+        self._open |= ends
+        try:
+            await asyncio.gather(
+                self._forward(reader, there_writer, answers=False),
+                self._forward(there_reader, writer, answers=True),
+            )
+        finally:
+            self._open -= ends
+
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        answers: bool,
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(CHUNK):
+                if answers and not self._answers:
+                    continue
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def running_proxy(target: str = "") -> AsyncIterator[Proxy]:
+    """A proxy on a free port. Its target may be set later."""
+    proxy = Proxy()
+    proxy.target = target
+    server = await proxy.listen()
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.cut()

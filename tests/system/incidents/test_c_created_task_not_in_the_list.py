@@ -1,0 +1,180 @@
+"""A video's task was answered with an id, and then was not in its user's list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tandem.states import TaskState
+from tandem.v1 import creator_pb2, processor_pb2, task_pb2
+from tests.support.content import result_of, state_of
+from tests.support.creator import a_request
+from tests.support.gates import Gate, let_pass, standing_gate
+from tests.support.running_pair import RunningPair
+
+USER = "d9a911ab-10b4-4b11-af2f-4c2e4077100d"
+
+ANIMATION = {
+    "image_url": "https://example.com/image.jpg",
+    "video_url": "https://example.com/video.mp4",
+    "mode": "wan-std",
+}
+
+UNSERVED = "videos"
+"""A queue of which no processor takes tasks, so that they stay PENDING."""
+
+
+def an_animation(
+    project: str,
+    *,
+    queue: str = UNSERVED,
+    user: str = USER,
+    gate: str = "",
+    mode: str = "wan-std",
+) -> creator_pb2.CreateTaskRequest:
+    """`POST /api/videos/animate-move` of the report."""
+    return a_request(
+        project=project,
+        type="animate-move",
+        queue=queue,
+        labels={"user": user},
+        payload={**ANIMATION, "gate": gate, "mode": mode},
+    )
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[Gate]:
+    async with standing_gate() as standing:
+        yield standing
+
+
+async def list_page(
+    services: RunningPair, request: processor_pb2.ListTasksRequest, *, of: int = 0
+) -> processor_pb2.ListTasksResponse:
+    return await services.processors[of].ListTasks(request)
+
+
+async def test_c1_a_task_is_in_every_list_the_moment_its_create_answers(
+    services: RunningPair, project: str
+) -> None:
+    for number in range(10):
+        created = await services.creators[number % 2].CreateTask(an_animation(project))
+        task_id = created.task.task_id
+        for processor in services.processors:
+            got = await processor.GetTask(processor_pb2.GetTaskRequest(task_id=task_id))
+            listed = await processor.ListTasks(
+                processor_pb2.ListTasksRequest(
+                    project=project, labels={"user": USER}, include_total=True
+                )
+            )
+            assert state_of(got.task) == TaskState.PENDING
+            assert listed.tasks[0].task_id == task_id
+            assert state_of(listed.tasks[0]) == TaskState.PENDING
+            assert listed.total_size == number + 1
+
+
+async def test_c1_a_task_of_a_busy_pair_is_in_the_list_whatever_it_has_come_to(
+    services: RunningPair, project: str
+) -> None:
+    async def create_and_look(number: int) -> None:
+        request = a_request(project=project, type="conversation")
+        created = await services.creators[number % 2].CreateTask(request)
+        found = await services.processors[(number + 1) % 2].BatchGetTasks(
+            processor_pb2.BatchGetTasksRequest(task_ids=[created.task.task_id])
+        )
+        assert not found.missing_task_ids
+
+    await asyncio.gather(*(create_and_look(number) for number in range(50)))
+
+
+async def test_c2_a_users_tasks_are_listed_in_pages_newest_first(
+    services: RunningPair, project: str
+) -> None:
+    mine = [
+        (await services.creators[n % 2].CreateTask(an_animation(project))).task.task_id
+        for n in range(25)
+    ]
+    for _ in range(3):
+        await services.creators[0].CreateTask(an_animation(project, user="another"))
+
+    request = processor_pb2.ListTasksRequest(
+        project=project, labels={"user": USER}, page_size=10, include_total=True
+    )
+    pages = [await list_page(services, request)]
+    while token := pages[-1].next_page_token:
+        request.page_token = token
+        # The next page comes from whichever process answers.
+        pages.append(await list_page(services, request, of=len(pages) % 2))
+
+    assert [len(page.tasks) for page in pages] == [10, 10, 5]
+    assert [task.task_id for page in pages for task in page.tasks] == mine[::-1]
+    assert {page.total_size for page in pages} == {25}
+
+
+async def test_c3_a_task_is_pending_then_running_then_succeeded_with_its_times(
+    services: RunningPair, project: str, gate: Gate
+) -> None:
+    request = an_animation(project, queue="default", gate=gate.address)
+
+    created = (await services.creators[0].CreateTask(request)).task
+    handler = await gate.reached()
+    running = await services.seen(
+        created.task_id, lambda task: task.status.progress > 0
+    )
+    let_pass(handler)
+    finished = await services.finished(created.task_id)
+
+    assert state_of(created) == TaskState.PENDING
+    assert not created.status.HasField("start_time")
+    assert state_of(running) == TaskState.RUNNING
+    assert running.status.progress == 0.5
+    assert not running.status.HasField("finish_time")
+    assert state_of(finished) == TaskState.SUCCEEDED
+    assert finished.status.progress == 1
+    assert result_of(finished)["result_url"].endswith(f"{created.task_id}.mp4")
+    assert_in_order(finished)
+
+
+async def test_c3_a_task_that_fails_says_why(
+    services: RunningPair, project: str, gate: Gate
+) -> None:
+    request = an_animation(project, queue="default", gate=gate.address, mode="wan-pro")
+
+    created = (await services.creators[0].CreateTask(request)).task
+    let_pass(await gate.reached())
+    finished = await services.finished(created.task_id)
+
+    assert state_of(finished) == TaskState.FAILED
+    assert finished.status.error.reason == "HANDLER_ERROR"
+    assert finished.status.error.message == "the provider has no mode wan-pro"
+    assert not finished.status.HasField("result")
+    assert_in_order(finished)
+
+
+async def test_c3_a_task_that_nobody_has_begun_has_no_start_time(
+    services: RunningPair, project: str
+) -> None:
+    created = (await services.creators[0].CreateTask(an_animation(project))).task
+
+    got = await services.processors[0].GetTask(
+        processor_pb2.GetTaskRequest(task_id=created.task_id)
+    )
+
+    assert got.task.HasField("create_time")
+    assert not got.task.status.HasField("start_time")
+    assert not got.task.status.HasField("finish_time")
+    assert got.task.status.attempt == 0
+
+
+def assert_in_order(task: task_pb2.Task) -> None:
+    times = [
+        task.create_time,
+        task.status.start_time,
+        task.status.finish_time,
+        task.status.update_time,
+    ]
+    nanoseconds = [time.ToNanoseconds() for time in times]
+    assert nanoseconds == sorted(nanoseconds)
+    assert nanoseconds[0] > 0

@@ -1,0 +1,201 @@
+"""A worker and a web application created one project, at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import asyncpg
+import grpc
+import pytest
+
+from tandem.postgres.roles import CREATOR
+from tandem.states import TaskState
+from tandem.v1 import creator_pb2
+from tests.support.cluster import Database
+from tests.support.content import result_of, state_of
+from tests.support.content_handlers import INSERT_TASK
+from tests.support.crashing_creator import (
+    Record,
+    calling,
+    create_until_killed,
+    creators_of,
+    one_more,
+)
+from tests.support.creator import a_new_id, a_request
+from tests.support.postgres_log import PostgresLog
+from tests.support.running_pair import RunningPair
+from tests.support.waiting import SESSION_IS_GONE, WAITING_FOR_LOCK, until
+
+Outcome = creator_pb2.CreateTaskResponse
+
+PROJECT_ID = "f8ecf996-4ae8-489b-a683-1ce813a8ec6d"
+
+CALLERS = 48
+
+CRASHES = 5
+
+HALF_CREATED = """
+SELECT coalesce(t.task_id, s.task_id) AS task_id
+FROM tandem.tasks AS t
+FULL JOIN tandem.task_status AS s ON s.task_id = t.task_id
+WHERE t.task_id IS NULL OR s.task_id IS NULL
+"""
+
+REFUSED = [
+    INSERT_TASK,
+    """
+    INSERT INTO tandem.task_status (task_id, lane_id, position)
+    SELECT gen_random_uuid(), 1, length($1)
+    """,
+    """
+    SELECT c.new_task_id
+    FROM tandem.create_tasks_v1(
+        NULL, ARRAY[$1], NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    ) AS c
+    """,
+]
+
+
+def a_project(
+    project: str, *, name: str, request_id: str = ""
+) -> creator_pb2.CreateTaskRequest:
+    return a_request(
+        project=project,
+        type="build",
+        external_id=PROJECT_ID,
+        request_id=request_id,
+        payload={"name": name, "framework": "react"},
+    )
+
+
+async def test_e1_many_callers_of_several_creators_make_one_row_and_all_are_told_of_it(
+    services: RunningPair, project: str, postgres_log: PostgresLog
+) -> None:
+    requests = [
+        a_project(project, name=f"caller {number}", request_id=a_new_id())
+        for number in range(CALLERS)
+    ]
+
+    answers = await asyncio.gather(
+        *(
+            services.creators[number % 2].CreateTask(request)
+            for number, request in enumerate(requests)
+        )
+    )
+
+    assert Counter(answer.outcome for answer in answers) == {
+        Outcome.OUTCOME_CREATED: 1,
+        Outcome.OUTCOME_EXISTING: CALLERS - 1,
+    }
+    assert len({answer.task.task_id for answer in answers}) == 1
+    assert postgres_log.errors() == []
+
+
+async def test_e1_one_call_sent_through_several_creators_makes_one_row(
+    services: RunningPair, project: str, postgres_log: PostgresLog
+) -> None:
+    request = a_project(project, name="one call", request_id=a_new_id())
+
+    answers = await asyncio.gather(
+        *(
+            services.creators[number % 2].CreateTask(request)
+            for number in range(CALLERS)
+        )
+    )
+
+    assert Counter(answer.outcome for answer in answers) == {
+        Outcome.OUTCOME_CREATED: 1,
+        Outcome.OUTCOME_REPLAYED: CALLERS - 1,
+    }
+    assert len({answer.task.task_id for answer in answers}) == 1
+    assert postgres_log.errors() == []
+
+
+async def test_e3_killed_creators_leave_no_task_without_its_status(
+    database: Database, project: str
+) -> None:
+    record = Record()
+    async with creators_of(database) as pair:
+        for crash in range(CRASHES):
+            await create_until_killed(
+                await one_more(pair), record, project=project, answers=20 + 37 * crash
+            )
+        async with database.admin() as admin:
+            half_created = await admin.fetch(HALF_CREATED)
+        async with calling(await one_more(pair)) as stub:
+            repeated = {
+                request_id: await stub.CreateTask(request)
+                for request_id, request in record.sent.items()
+            }
+    async with database.admin() as admin:
+        half_created += await admin.fetch(HALF_CREATED)
+        count = await admin.fetchval("SELECT count(*) FROM tandem.tasks")
+
+    assert half_created == []
+    assert count == len(record.sent)
+    for request_id, task_id in record.answered.items():
+        assert repeated[request_id].outcome == Outcome.OUTCOME_REPLAYED
+        assert repeated[request_id].task.task_id == task_id
+
+
+@pytest.mark.parametrize("victim", ["creator", "session"])
+async def test_e3_a_create_killed_between_its_two_inserts_is_whole_or_not_there(
+    database: Database, project: str, victim: str
+) -> None:
+    request = a_project(project, name="half", request_id=a_new_id())
+    async with creators_of(database) as pair:
+        process = await one_more(pair)
+        async with calling(process) as stub, database.admin() as admin:
+            async with admin.transaction():
+                # Behind the insert of the task, before that of its status.
+                await admin.execute("LOCK TABLE tandem.task_status IN EXCLUSIVE MODE")
+                create = stub.CreateTask(request, timeout=10)
+                session = await until(admin, WAITING_FOR_LOCK, CREATOR)
+                if victim == "creator":
+                    await process.kill()
+                else:
+                    await admin.execute("SELECT pg_terminate_backend($1)", session)
+            with pytest.raises(grpc.aio.AioRpcError) as lost:
+                await create
+            await until(admin, SESSION_IS_GONE, session)
+            half_created = await admin.fetch(HALF_CREATED)
+        async with calling(await one_more(pair)) as stub:
+            repeated = await stub.CreateTask(request)
+
+    assert lost.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert half_created == []
+    if victim == "session":
+        assert repeated.outcome == Outcome.OUTCOME_CREATED
+    assert repeated.request_id == request.request_id
+
+
+async def test_e4_a_worker_that_inserts_is_refused_by_the_database(
+    services: RunningPair, project: str
+) -> None:
+    request = a_request(project=project, type="create_project")
+
+    created = await services.creators[0].CreateTask(request)
+    finished = await services.finished(created.task.task_id)
+
+    assert state_of(finished) == TaskState.SUCCEEDED
+    assert result_of(finished)["sqlstate"] == "42501"
+    assert result_of(finished)["message"] == "permission denied for table tasks"
+
+
+@pytest.mark.parametrize("statement", REFUSED, ids=["task", "status", "function"])
+async def test_e4_the_processors_login_can_create_nothing(
+    processor_pool: asyncpg.Pool, statement: str, postgres_log: PostgresLog
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError) as refused:
+        await processor_pool.execute(statement, "p")
+
+    assert refused.value.sqlstate == "42501"
+    assert "permission denied" in postgres_log.errors()[0]
+
+
+def test_e4_what_a_processor_is_handed_is_ids() -> None:
+    frame = creator_pb2.ConsumeCreatedTasksResponse.DESCRIPTOR
+
+    assert [field.name for field in frame.fields] == ["task_ids", "credits_left"]
