@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +13,17 @@ from tandem.handlers import Handlers
 from tandem_processor import claims
 from tandem_processor.outcomes import Claimed
 from tandem_processor.runner import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What became of ids; the others were started."""
+
+    left: Sequence[UUID]
+    """There was no room for them."""
+
+    refused: frozenset[UUID]
+    """The claim statement did not take them."""
 
 
 class Claimer:
@@ -35,8 +47,8 @@ class Claimer:
         self.closed = False
         """Set when the process drains: nothing more is claimed."""
 
-    async def claim(self, task_ids: Sequence[UUID]) -> Sequence[UUID]:
-        """Claim and start what can be. Answers the ids that had no room.
+    async def claim(self, task_ids: Sequence[UUID]) -> Claims:
+        """Claim and start what can be.
 
         Raises:
             DeclaredDead: the processor is not LIVE.
@@ -44,10 +56,11 @@ class Claimer:
         async with self.lock:
             room = 0 if self.closed else max(self._runner.free, 0)
             tried, left = task_ids[:room], task_ids[room:]
-            if tried:
-                for claimed in await self._claim(tried):
-                    self._runner.start(claimed)
-        return left
+            claimed = await self._claim(tried) if tried else []
+            for each in claimed:
+                self._runner.start(each)
+        started = {each.task_id for each in claimed}
+        return Claims(left=left, refused=frozenset(tried) - started)
 
     async def _claim(self, task_ids: Sequence[UUID]) -> list[Claimed]:
         return await claims.claim(

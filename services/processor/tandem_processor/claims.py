@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -67,12 +68,10 @@ LEFT JOIN tandem.tasks AS t ON t.task_id = c.task_id
 """
 
 # Without a due time nothing but the stream leads to a task.
-READ_STILL_OPEN: Final = """
-SELECT s.task_id
+READ_UNCLAIMED: Final = """
+SELECT s.task_id, s.state = 'PENDING' AND s.due_time IS NULL AS still_open
 FROM tandem.task_status AS s
 WHERE s.task_id = ANY ($1::uuid[])
-  AND s.state = 'PENDING'
-  AND s.due_time IS NULL
 """
 
 READ_DUE: Final = """
@@ -94,6 +93,17 @@ class DeclaredDead(Exception):
     """This processor's row is not LIVE any more: its claims belong to others."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Ids that a claim left; the others of them are claimed, done, or due later."""
+
+    still_open: frozenset[UUID]
+    """PENDING, and led to by the stream alone: they must be announced again."""
+
+    unknown: frozenset[UUID]
+    """No task has these ids."""
+
+
 async def claim(
     pool: asyncpg.Pool,
     processor_id: UUID,
@@ -113,11 +123,16 @@ async def claim(
     return [Claimed(**dict(row)) for row in rows if row["task_id"] is not None]
 
 
-async def read_still_open(pool: asyncpg.Pool, task_ids: Sequence[UUID]) -> list[UUID]:
-    """Those that nobody holds and no due time leads to."""
+async def read_unclaimed(pool: asyncpg.Pool, task_ids: Collection[UUID]) -> Unclaimed:
+    """Why these ids, which were announced, could not be claimed."""
     if not task_ids:
-        return []
-    return [row["task_id"] for row in await pool.fetch(READ_STILL_OPEN, task_ids)]
+        return Unclaimed(frozenset(), frozenset())
+    rows = await pool.fetch(READ_UNCLAIMED, list(task_ids))
+    known = {row["task_id"] for row in rows}
+    return Unclaimed(
+        still_open=frozenset(row["task_id"] for row in rows if row["still_open"]),
+        unknown=frozenset(task_ids) - known,
+    )
 
 
 async def read_due(

@@ -19,12 +19,13 @@ from tandem_processor.claims import DeclaredDead
 from tandem_processor.desk import TaskDesk
 from tandem_processor.due import DueWork
 from tandem_processor.heart import Heart, OnHealth, Rounds
-from tandem_processor.intake import Intake, Membership
+from tandem_processor.intake import Intake
 from tandem_processor.outcomes import Claimed
 from tandem_processor.patience import patiently
 from tandem_processor.reconciler import Reconciler
 from tandem_processor.reporter import OnMoved, Reporter
 from tandem_processor.runner import Runner, Workshop
+from tandem_processor.session import Membership
 from tandem_processor.settings import ProcessorSettings
 from tandem_processor.steps import Hold
 
