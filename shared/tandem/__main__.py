@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from typing import Final
@@ -19,6 +20,9 @@ def main() -> int:
     if not all(find_spec(package) for package in NEEDED):
         print(ABSENT, file=sys.stderr)  # noqa: T201 - the command's own voice
         return 2
+    # Read by grpc as it is imported: its fork handlers only get in the way of a
+    # command that starts programs, and say so on standard error.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # Imported late: the base install lacks what it stands on.
     from tandem.cli.app import run  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from tandem import logs
 from tandem.cli.failures import CallFailed
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import common, common_options
-from tandem.cli.output import print_json
+from tandem.cli.output import console, print_json
 from tandem.cli.show import showing
 from tandem.demo.articles import find_articles, own_articles
 from tandem.demo.run import Plan, Report, publish
@@ -70,15 +70,15 @@ def demo(
 
 
 def _run(plan: Plan, *, as_json: bool) -> Report:
-    console = Console(stderr=as_json)
+    screen = Console(stderr=as_json)
     reports: list[Report] = []
 
     async def work() -> None:
-        with showing(console) as show:
+        with showing(screen) as show:
             reports.append(await publish(plan, show))
 
     def stopping() -> None:
-        console.print("stopping")
+        screen.print("stopping")
 
     logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     asyncio.run(until_interrupted(work(), on_interrupt=stopping))
@@ -92,7 +92,7 @@ def _tell(report: Report, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json({**figures, "violations": list(report.violations)})
     else:
-        Console().print(_table(figures))
+        console().print(_table(figures))
         click.echo(f"pages: {(plan.output / 'index.html').absolute()}")
     for violation in report.violations:
         click.echo(f"tandem: {violation}", err=True)

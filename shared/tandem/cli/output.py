@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tandem.v1 import task_pb2
+
+PIPE_WIDTH: Final = 400
 
 STATE_STYLES: Final = {
     "PENDING": "yellow",
@@ -38,14 +41,14 @@ def print_task(task: task_pb2.Task) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in _facts(task):
         table.add_row(Text(name, style="dim"), value)
-    Console().print(table)
+    console().print(table)
 
 
 def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
     """One row per task, newest first as they came."""
     table = Table(box=None, header_style="dim")
     for column in ("TASK", "TYPE", "STATE", "ATTEMPT", "CREATED", "EXTERNAL ID"):
-        table.add_column(column, no_wrap=column == "TASK", overflow="fold")
+        table.add_column(column, no_wrap=True)
     for task in tasks:
         table.add_row(
             task.task_id,
@@ -55,7 +58,12 @@ def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
             moment(task.create_time),
             Text(task.spec.external_id or task.spec.title),
         )
-    Console().print(table)
+    console().print(table)
+
+
+def console() -> Console:
+    """Standard output; into a pipe or a file nothing is cut to a terminal's width."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def state_of(task: task_pb2.Task) -> str:

@@ -1,0 +1,24 @@
+"""What the processors of the system tests run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tandem.handlers import Context, Handlers
+from tests.support.gates import wait_at
+
+handlers = Handlers()
+
+
+@handlers.register("echo")
+async def echo(ctx: Context) -> dict[str, Any]:
+    return ctx.payload
+
+
+@handlers.register("staged")
+async def staged(ctx: Context) -> dict[str, Any]:
+    """Two stages, with the test's gate between them."""
+    first = await ctx.stage("first", lambda: ctx.attempt)
+    await wait_at(ctx.payload["gate"])
+    second = await ctx.stage("second", lambda: ctx.attempt)
+    return {"first": first, "second": second}

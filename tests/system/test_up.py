@@ -1,0 +1,133 @@
+"""`tandem up`: everything with one command, and nothing lost when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import reachable_folder
+from tests.support.command import Standing, standing, tandem
+from tests.support.gates import standing_gate
+
+START_LIMIT = 15.0
+"""Seconds: three times what is promised, for a machine that is busy with tests."""
+
+HANDLERS = "tests.support.system_handlers:handlers"
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with reachable_folder() as folder:
+        yield folder / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """What `tandem up` started."""
+
+    command: Standing
+    environ: dict[str, str]
+    """Leads other commands to it."""
+
+    async def task(self, *arguments: str) -> list[dict[str, object]]:
+        ended = await tandem("--json", "task", *arguments, environ=self.environ)
+        assert ended.code == 0, ended.err
+        return ended.json_lines()
+
+
+@asynccontextmanager
+async def up(data: Path) -> AsyncIterator[Upright]:
+    free = "127.0.0.1:0"
+    arguments = ("--creator-listen", free, "--processor-listen", free)
+    async with standing(
+        "up", "--data", data, "--handlers", HANDLERS, *arguments,
+        environ={"TANDEM_GRACE": "0.5"},
+    ) as command:  # fmt: skip
+        ready = await command.line(process="tandem", event="ready")
+        environ = {
+            "TANDEM_CREATOR_ADDRESS": ready["creator"],
+            "TANDEM_PROCESSOR_ADDRESS": ready["processor"],
+        }
+        yield Upright(command, environ)
+
+
+ECHO = ("create", "--project", "shop", "--type", "echo", "--payload", '{"a": 1}')
+
+
+async def test_it_serves_within_seconds_of_nothing(data: Path) -> None:
+    start = time.monotonic()
+    async with up(data) as running:
+        [created] = await running.task(*ECHO)
+        assert created["outcome"] == "OUTCOME_CREATED"
+        assert time.monotonic() - start < START_LIMIT
+
+
+async def test_p11_ctrl_c_loses_no_task_and_spends_no_attempt(data: Path) -> None:
+    async with standing_gate() as gate:
+        payload = f'{{"gate": "{gate.address}"}}'
+        create = ("create", "--project", "shop", "--type", "staged")
+        async with up(data) as first:
+            await first.task(*create, "--payload", payload)
+            await gate.reached()
+            first.command.press_ctrl_c()
+            ended = await first.command.finished()
+        assert ended.code == 0, ended.err
+        assert ended.err == "" or "Traceback" not in ended.err
+
+        async with up(data) as second:
+            (await gate.reached()).close()
+            [task] = await second.task("list", "--project", "shop")
+            watched = await second.task("watch", str(task["task_id"]))
+    status = watched[-1]["status"]
+    assert isinstance(status, dict)
+    assert status["state"] == "STATE_SUCCEEDED"
+    assert status["attempt"] == 1
+
+
+async def test_a_service_that_dies_ends_everything_and_is_named(data: Path) -> None:
+    async with up(data) as running:
+        os.kill(_child(running.command.process.pid, "tandem_creator"), signal.SIGKILL)
+        ended = await running.command.finished()
+    assert ended.code == 1
+    assert "creator-1 ended by itself" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_taken_port_is_one_line_and_exit_code_2(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = await tandem("up", "--data", data, "--creator-listen", address)
+    assert ended.code == 2
+    assert address in ended.complaint()
+
+
+async def test_handlers_that_are_not_there_are_one_line_and_exit_code_2(
+    data: Path,
+) -> None:
+    free = "127.0.0.1:0"
+    async with asyncio.timeout(60):
+        ended = await tandem(
+            "up", "--data", data, "--handlers", "no_such_module:handlers",
+            "--creator-listen", free, "--processor-listen", free,
+        )  # fmt: skip
+    assert ended.code == 2
+    assert "no_such_module" in ended.complaint()
+
+
+def _child(pid: int, module: str) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    [found] = [
+        int(child)
+        for child in children
+        if module in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+    return found
