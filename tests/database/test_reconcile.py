@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tandem.errors import LeaseLost
+from tandem_processor import crashes, members, reports
+from tandem_processor.claims import DeclaredDead
+from tandem_processor.crashes import Burial
+from tests.factories import create_many, create_task
+from tests.support.processors import claim, join, outcome, run_task, status
+
+LIMIT = timedelta(seconds=15)
+
+
+async def fall_silent(pool: asyncpg.Pool, processor_id: UUID) -> None:
+    """As a processor looks that was killed a while ago."""
+    await pool.execute(
+        """
+        UPDATE tandem.processors
+        SET heartbeat_time = now() - interval '1 minute'
+        WHERE processor_id = $1
+        """,
+        processor_id,
+    )
+
+
+async def bury(pool: asyncpg.Pool, judge: UUID, **limits: Any) -> Burial | None:
+    types, most = list(limits), list(limits.values())
+    return await crashes.bury_one(
+        pool, judge, dead_after=LIMIT, types=types, max_attempts=most
+    )
+
+
+async def test_p8_the_tasks_of_a_dead_processor_are_due_again(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await fall_silent(processor_pool, dead)
+
+    burial = await bury(processor_pool, judge)
+
+    assert burial == Burial(dead, {claimed.task_id: "PENDING"})
+    row = await status(processor_pool, claimed.task_id)
+    assert (row["state"], row["attempt"], row["crashes"]) == ("PENDING", 1, 1)
+    assert row["due_time"] == row["update_time"]
+    assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+    assert (
+        await processor_pool.fetchval("SELECT count(*) FROM tandem.claim_batches") == 0
+    )
+    (again,) = await claim(processor_pool, judge, claimed.task_id)
+    assert again.claim == 2
+
+
+async def test_nobody_is_dead_whose_heart_beats(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    living, judge = await join(processor_pool), await join(processor_pool)
+    await run_task(creator_pool, processor_pool, living)
+
+    assert await bury(processor_pool, judge) is None
+
+
+async def test_a_judge_never_judges_itself(processor_pool: asyncpg.Pool) -> None:
+    judge = await join(processor_pool)
+    await fall_silent(processor_pool, judge)
+
+    assert await bury(processor_pool, judge) is None
+
+
+async def test_p8_several_reconcilers_bury_a_processor_once(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    judges = [await join(processor_pool) for _ in range(6)]
+    dead = await join(processor_pool)
+    task_ids = await create_many(creator_pool, 50)
+    await claim(processor_pool, dead, *task_ids)
+    await fall_silent(processor_pool, dead)
+    gate = asyncio.Barrier(len(judges))
+
+    async def reconcile(judge: UUID) -> Burial | None:
+        await gate.wait()
+        return await bury(processor_pool, judge)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        calls = [group.create_task(reconcile(judge)) for judge in judges]
+
+    burials = [call.result() for call in calls if call.result() is not None]
+    assert len(burials) == 1
+    rows = await processor_pool.fetch("SELECT crashes FROM tandem.task_status")
+    assert {row["crashes"] for row in rows} == {1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits"),
+    [({"max_attempts": 1}, {}), ({}, {"echo": 1})],
+    ids=["by the spec", "by the handler"],
+)
+async def test_a_crash_that_spends_the_last_attempt_fails_the_task(
+    creator_pool: asyncpg.Pool,
+    processor_pool: asyncpg.Pool,
+    wanted: dict[str, Any],
+    limits: dict[str, int],
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead, **wanted)
+    await fall_silent(processor_pool, dead)
+
+    await bury(processor_pool, judge, **limits)
+
+    row = await status(processor_pool, claimed.task_id)
+    assert row["state"] == "FAILED"
+    assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+
+
+async def test_the_third_crash_fails_the_task(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    judge = await join(processor_pool)
+    task_id = await create_task(creator_pool, max_attempts=100)
+    for _ in range(3):
+        dead = await join(processor_pool)
+        await claim(processor_pool, dead, task_id)
+        await fall_silent(processor_pool, dead)
+        await bury(processor_pool, judge)
+
+    row = await status(processor_pool, task_id)
+    assert (row["state"], row["crashes"]) == ("FAILED", 3)
+
+
+async def test_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await processor_pool.execute(
+        "UPDATE tandem.task_status SET cancel_request_time = now()"
+    )
+    await fall_silent(processor_pool, dead)
+
+    await bury(processor_pool, judge)
+
+    assert (await status(processor_pool, claimed.task_id))["state"] == "CANCELLED"
+
+
+async def test_p7_a_processor_declared_dead_is_told_at_its_next_beat_and_report(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await fall_silent(processor_pool, dead)
+    await bury(processor_pool, judge)
+
+    with pytest.raises(DeclaredDead):
+        await members.beat(processor_pool, dead)
+    verdicts = await reports.report(
+        processor_pool, dead, [outcome(claimed, result="{}")]
+    )
+    assert isinstance(verdicts[claimed.task_id], LeaseLost)
+
+
+async def test_a_finished_task_of_a_dead_processor_stays_as_it_is(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await reports.report(processor_pool, dead, [outcome(claimed, result="{}")])
+    await fall_silent(processor_pool, dead)
+
+    burial = await bury(processor_pool, judge)
+
+    assert burial == Burial(dead, {})
+    assert (await status(processor_pool, claimed.task_id))["state"] == "SUCCEEDED"
+
+
+async def test_a_processor_leaves_only_when_nothing_runs_under_it(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    me = await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, me)
+
+    assert not await members.leave(processor_pool, me)
+    await reports.report(processor_pool, me, [outcome(claimed)])
+    assert await members.leave(processor_pool, me)
+
+    assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
