@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import asyncpg
@@ -37,6 +38,7 @@ class Horizon:
         self._followers = 0
         self._is_stale = True
         self._is_closed = False
+        self._notices: list[Callable[[], None]] = []
         self._bell = asyncio.Event()
         self._moved = asyncio.Event()
 
@@ -61,15 +63,24 @@ class Horizon:
         self._is_closed = True
         self._wake()
 
+    def follow(self, notice: Callable[[], None]) -> Callable[[], None]:
+        """Call `notice` whenever it moves, until the answer is called."""
+        self._notices.append(notice)
+        self._count_in()
+
+        def unfollow() -> None:
+            self._followers -= 1
+            self._notices.remove(notice)
+
+        return unfollow
+
     async def past(self, position: int, *, within: float) -> int | None:
         """The settled position once it is past this one; None if it was not in time.
 
         Raises:
             Stopping: this process shuts down.
         """
-        self._followers += 1
-        if self._is_stale:
-            self._bell.set()
+        self._count_in()
         try:
             async with asyncio.timeout(within):
                 return await self._wait_past(position)
@@ -77,6 +88,11 @@ class Horizon:
             return None
         finally:
             self._followers -= 1
+
+    def _count_in(self) -> None:
+        self._followers += 1
+        if self._is_stale:
+            self._bell.set()
 
     async def _wait_past(self, position: int) -> int:
         while not self._is_closed and self._settled <= position:
@@ -135,3 +151,5 @@ class Horizon:
     def _wake(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+        for notice in self._notices:
+            notice()

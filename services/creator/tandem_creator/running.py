@@ -22,7 +22,9 @@ from tandem_creator.daemons import Daemons
 from tandem_creator.epoch import Epoch
 from tandem_creator.flush import Flusher
 from tandem_creator.grants import EXPECTED
+from tandem_creator.groups import Groups
 from tandem_creator.horizon import Horizon
+from tandem_creator.ledger import RESEND_SECONDS
 from tandem_creator.service import CreatorServicer
 from tandem_creator.settings import CreatorSettings
 from tandem_creator.store.lanes import Lanes
@@ -57,7 +59,7 @@ class Timing:
     frame: float = limits.FRAME_SECONDS
     """A quiet stream shows that it lives at least this often."""
 
-    resend: float = 10.0
+    resend: float = RESEND_SECONDS
     """A member that says nothing about its ids for so long has lost them."""
 
 
@@ -83,13 +85,15 @@ async def running_creator(
         await _require_privileges(pool)
         parts = _assemble(settings, pool, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
-        for daemon in (parts.batcher, parts.bell, parts.listener):
+        for daemon in (parts.batcher, parts.bell, parts.listener, parts.groups):
             daemons.start(daemon.run())
         server = parts.server
         port = await server.start()
         daemons.start(parts.horizon.run(server.set_serving))
+        stack.push_async_callback(parts.groups.release)
         stack.push_async_callback(server.stop, settings.grace)
         stack.push_async_callback(server.set_serving, serving=False)
+        stack.callback(parts.groups.close)
         stack.callback(parts.horizon.close)
         await server.set_serving(serving=True)
         yield RunningCreator(pool, port, daemons.failed)
@@ -100,6 +104,7 @@ class _Parts:
     batcher: Batcher
     bell: Bell
     listener: Listener
+    groups: Groups
     horizon: Horizon
     server: Server
 
@@ -117,9 +122,10 @@ def _assemble(
     )
     batcher = Batcher(Flusher(pool, lanes=lanes, ring=bell.ring))
     stream = Stream(pool, horizon=horizon, epoch=epoch, frame=timing.frame)
-    servicer = CreatorServicer(pool, batcher=batcher, stream=stream)
+    groups = Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend)
+    servicer = CreatorServicer(pool, batcher=batcher, stream=stream, groups=groups)
     server = Server(servicer, SERVICE, listen=settings.listen)
-    return _Parts(batcher, bell, listener, horizon, server)
+    return _Parts(batcher, bell, listener, groups, horizon, server)
 
 
 @asynccontextmanager

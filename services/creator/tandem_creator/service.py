@@ -16,6 +16,7 @@ from tandem.errors import NotBuilt
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.batcher import Batcher
 from tandem_creator.drafts import Draft
+from tandem_creator.groups import Groups
 from tandem_creator.lookup import look_up, parse_lookup
 from tandem_creator.outcomes import render, respond, respond_created
 from tandem_creator.parsing import is_full, parse_create
@@ -31,8 +32,16 @@ TRACE_CONTEXT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 class CreatorServicer:
     """Everything that is not in the request is given to it."""
 
-    def __init__(self, pool: asyncpg.Pool, *, batcher: Batcher, stream: Stream) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        batcher: Batcher,
+        stream: Stream,
+        groups: Groups,
+    ) -> None:
         self._pool = pool
+        self._groups = groups
         self._batcher = batcher
         self._stream = stream
 
@@ -72,8 +81,8 @@ class CreatorServicer:
     async def ConsumeCreatedTasks(
         self, requests: AsyncIterator[pb.ConsumeCreatedTasksRequest], context: Context
     ) -> AsyncIterator[pb.ConsumeCreatedTasksResponse]:
-        raise NotBuilt("ConsumeCreatedTasks is not part of this release")
-        yield pb.ConsumeCreatedTasksResponse()
+        async for response in self._groups.consume(requests):
+            yield response
 
     async def LookupTask(
         self, request: pb.LookupTaskRequest, context: Context

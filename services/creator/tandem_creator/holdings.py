@@ -1,0 +1,174 @@
+"""The ids that this process holds for a group: waiting for credit, or with a member."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from tandem_creator.members import Member
+from tandem_creator.store.places import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """With whom an id is, and since when."""
+
+    member: Member
+    type: str
+    since: float
+
+
+@dataclass(eq=False, slots=True)
+class Holding:
+    """One take: it is struck off when it is empty."""
+
+    take_id: int
+    lane: Lane
+    idle_since: float
+    waiting: dict[UUID, str]
+    out: dict[UUID, Out] = field(default_factory=dict)
+
+    @property
+    def is_done(self) -> bool:
+        return not self.waiting and not self.out
+
+    def hand_out(self, task_id: UUID, member: Member, *, now: float) -> None:
+        self.out[task_id] = Out(member, self.waiting.pop(task_id), now)
+        self.idle_since = now
+
+    def recall(self, task_id: UUID, *, now: float) -> None:
+        """This id is to be announced again."""
+        self.waiting[task_id] = self.out.pop(task_id).type
+        self.idle_since = now
+
+
+class Holdings:
+    """All takes of one group in this process."""
+
+    def __init__(self) -> None:
+        self._by_take: dict[int, Holding] = {}
+        self._by_task: dict[UUID, Holding] = {}
+
+    @property
+    def take_ids(self) -> Collection[int]:
+        return self._by_take.keys()
+
+    def add(
+        self, take_id: int, lane: Lane, *, ids: Iterable[tuple[UUID, str]], now: float
+    ) -> None:
+        holding = Holding(take_id, lane, now, dict(ids))
+        self._by_take[take_id] = holding
+        self._by_task.update(dict.fromkeys(holding.waiting, holding))
+
+    def lanes_waiting(self) -> dict[int, Lane]:
+        return {h.lane.lane_id: h.lane for h in self._by_take.values() if h.waiting}
+
+    def hand_out(self, lane: Lane, *, members: deque[Member], now: float) -> int:
+        """Give what waits in the lane to members with credit, in turn."""
+        sent: dict[Member, list[UUID]] = {}
+        for holding in self._of(lane):
+            for task_id, type_ in list(holding.waiting.items()):
+                member = _next_for(task_id, lane.queue, type_, members, sent)
+                if member is not None:
+                    holding.hand_out(task_id, member, now=now)
+                    sent.setdefault(member, []).append(task_id)
+        for member, task_ids in sent.items():
+            member.send(task_ids)
+        return sum(map(len, sent.values()))
+
+    def confirm(self, member: Member, task_ids: Iterable[UUID]) -> None:
+        """These need not be sent again. Ids that are not with this member are ignored."""
+        for task_id, holding in self._with(member, task_ids):
+            del holding.out[task_id]
+            del self._by_task[task_id]
+
+    def give_back(
+        self, member: Member, task_ids: Iterable[UUID], *, now: float
+    ) -> None:
+        """These are for another member. Ids that are not with this one are ignored."""
+        returned = list(self._with(member, task_ids))
+        for task_id, holding in returned:
+            holding.recall(task_id, now=now)
+        member.refuse([task_id for task_id, _ in returned], now=now)
+
+    def recall_from(self, member: Member, *, now: float) -> None:
+        """It is gone: everything with it is to be announced again."""
+        for holding in self._by_take.values():
+            for task_id in [
+                t for t, out in holding.out.items() if out.member is member
+            ]:
+                holding.recall(task_id, now=now)
+
+    def recall_silent(self, *, before: float, now: float) -> None:
+        """Announce again what was handed out before that moment, and not answered for."""
+        for holding in self._by_take.values():
+            silent = [(t, o) for t, o in holding.out.items() if o.since < before]
+            for task_id, out in silent:
+                holding.recall(task_id, now=now)
+                out.member.refuse([task_id], now=now)
+
+    def remove_done(self) -> list[int]:
+        """Take ids whose every id is confirmed; they are held no more."""
+        return self._remove(h for h in self._by_take.values() if h.is_done)
+
+    def remove_stranded(
+        self, members: Collection[Member], *, before: float
+    ) -> list[int]:
+        """Take ids with an id that nobody here takes, or not since that moment."""
+        return self._remove(
+            holding
+            for holding in self._by_take.values()
+            if holding.waiting
+            and (holding.idle_since < before or _is_stranded(holding, members))
+        )
+
+    def remove_all_but(self, take_ids: Collection[int]) -> None:
+        """Others answer for the rest now."""
+        self._remove(h for h in self._by_take.values() if h.take_id not in take_ids)
+
+    def _of(self, lane: Lane) -> list[Holding]:
+        return [h for h in self._by_take.values() if h.lane == lane and h.waiting]
+
+    def _with(
+        self, member: Member, task_ids: Iterable[UUID]
+    ) -> Iterator[tuple[UUID, Holding]]:
+        for task_id in task_ids:
+            holding = self._by_task.get(task_id)
+            out = holding.out.get(task_id) if holding else None
+            if holding and out and out.member is member:
+                yield task_id, holding
+
+    def _remove(self, holdings: Iterable[Holding]) -> list[int]:
+        removed = list(holdings)
+        for holding in removed:
+            del self._by_take[holding.take_id]
+            for task_id in (*holding.waiting, *holding.out):
+                if self._by_task.get(task_id) is holding:
+                    del self._by_task[task_id]
+        return [holding.take_id for holding in removed]
+
+
+def _next_for(
+    task_id: UUID,
+    queue: str,
+    type_: str,
+    members: deque[Member],
+    sent: dict[Member, list[UUID]],
+) -> Member | None:
+    for member in members:
+        has_credit = member.credit > len(sent.get(member, ()))
+        if has_credit and member.runs(queue, type_) and not member.refuses(task_id):
+            members.remove(member)
+            members.append(member)
+            return member
+    return None
+
+
+def _is_stranded(holding: Holding, members: Collection[Member]) -> bool:
+    queue = holding.lane.queue
+    return any(
+        not any(m.runs(queue, type_) and not m.refuses(task_id) for m in members)
+        for task_id, type_ in holding.waiting.items()
+    )

@@ -1,0 +1,207 @@
+"""How far a group has taken each lane, and taking more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+WINDOW: Final = 1000
+"""Positions that one take looks at, whatever it finds there to announce."""
+
+READ_NEWS: Final = """
+SELECT l.lane_id, l.queue, l.priority, p.position IS NOT NULL AS has_place
+FROM tandem.lanes AS l
+LEFT JOIN tandem.group_places AS p
+    ON p.group_name = $1
+    AND p.lane_id = l.lane_id
+WHERE l.queue = ANY ($2::text[])
+  AND NOT (
+    $4
+    AND EXISTS (SELECT FROM tandem.queues AS q WHERE q.queue = l.queue AND q.paused)
+  )
+  AND EXISTS (
+    SELECT
+    FROM tandem.task_status AS s
+    WHERE s.lane_id = l.lane_id
+      AND s.position > coalesce(p.position, 0)
+      AND s.position <= $3
+  )
+"""
+
+INSERT_PLACE: Final = """
+INSERT INTO tandem.group_places (group_name, lane_id, position)
+VALUES ($1, $2, 0)
+ON CONFLICT DO NOTHING
+"""
+
+# One statement, so that the place and the take move together or not at all. A
+# take that a crash forgets is taken again: its commit need not wait for the disk.
+TAKE: Final = """
+WITH place AS (
+    SELECT p.position
+    FROM tandem.group_places AS p
+    CROSS JOIN set_config('synchronous_commit', 'off', true) AS hurry
+    WHERE p.group_name = $1
+      AND p.lane_id = $2
+      AND NOT (
+        $7
+        AND EXISTS (
+            SELECT
+            FROM tandem.lanes AS l
+            JOIN tandem.queues AS q ON q.queue = l.queue
+            WHERE l.lane_id = $2
+              AND q.paused
+        )
+      )
+    FOR NO KEY UPDATE OF p SKIP LOCKED
+),
+scanned AS (
+    SELECT
+        s.task_id, s.position, t.type,
+        NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL) AS is_open,
+        $6::text[] IS NULL OR t.type = ANY ($6::text[]) AS is_ours
+    FROM place
+    CROSS JOIN LATERAL (
+        SELECT c.task_id, c.position, c.state, c.due_time
+        FROM tandem.task_status AS c
+        WHERE c.lane_id = $2
+          AND c.position > place.position
+          AND c.position <= $3
+        ORDER BY c.position
+        LIMIT $5
+    ) AS s
+    JOIN tandem.tasks AS t ON t.task_id = s.task_id
+),
+counted AS (
+    SELECT
+        n.task_id, n.position, n.type, n.is_open, n.is_ours,
+        count(*) FILTER (WHERE n.is_open AND n.is_ours) OVER (ORDER BY n.position) AS nth
+    FROM scanned AS n
+),
+seen AS (
+    SELECT c.task_id, c.position, c.type, c.is_ours
+    FROM counted AS c
+    WHERE c.nth <= $4
+      AND c.is_open
+),
+reach AS (
+    SELECT max(c.position) AS position, count(*) AS positions
+    FROM counted AS c
+    WHERE c.nth <= $4
+),
+moved AS (
+    UPDATE tandem.group_places AS p
+    SET position = reach.position
+    FROM place, reach
+    WHERE p.group_name = $1
+      AND p.lane_id = $2
+      AND p.position = place.position
+      AND reach.position > place.position
+    RETURNING place.position AS from_position, p.position AS to_position
+),
+taken AS (
+    INSERT INTO tandem.takes
+        (group_name, lane_id, from_position, to_position, types, member_id)
+    SELECT
+        $1, $2, m.from_position, m.to_position,
+        array_agg(DISTINCT s.type),
+        CASE WHEN s.is_ours THEN $8 END
+    FROM moved AS m
+    CROSS JOIN seen AS s
+    GROUP BY m.from_position, m.to_position, s.is_ours
+    RETURNING take_id, member_id
+)
+SELECT
+    (SELECT k.take_id FROM taken AS k WHERE k.member_id IS NOT NULL) AS take_id,
+    (SELECT count(*) FROM scanned) = reach.positions
+        AND reach.positions < $5 AS is_exhausted,
+    ARRAY(SELECT s.task_id FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS task_ids,
+    ARRAY(SELECT s.type FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS types
+FROM place
+CROSS JOIN reach
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane that a group reads."""
+
+    lane_id: int
+    queue: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Ids to announce, each with its type, and the record that answers for them."""
+
+    take_id: int | None
+    ids: Sequence[tuple[UUID, str]]
+    is_exhausted: bool
+    """Nothing settled is left in the lane for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who takes: a group, in the name of one creator process."""
+
+    group: str
+    name: str
+
+    @property
+    def works(self) -> bool:
+        """Whether it runs the tasks: then it is told only of those that may run now."""
+        return self.group == WORKERS
+
+
+WORKERS: Final = "processors"
+
+
+async def read_news(
+    pool: asyncpg.Pool, reader: Reader, queues: Collection[str], *, settled: int
+) -> list[Lane]:
+    """The lanes with settled positions that the group has not taken. Each has a place."""
+    records = await pool.fetch(
+        READ_NEWS, reader.group, list(queues), settled, reader.works
+    )
+    for record in records:
+        if not record["has_place"]:
+            await pool.execute(INSERT_PLACE, reader.group, record["lane_id"])
+    return [Lane(r["lane_id"], r["queue"], r["priority"]) for r in records]
+
+
+async def take(
+    pool: asyncpg.Pool,
+    reader: Reader,
+    lane: Lane,
+    *,
+    settled: int,
+    most: int,
+    types: Collection[str] | None,
+) -> Taken | None:
+    """Move the group's place on, over at most `most` ids of these types.
+
+    Ids of other types that are passed over go into a take without a member.
+    None: another creator is taking from this lane at this moment.
+    """
+    record = await pool.fetchrow(
+        TAKE,
+        reader.group,
+        lane.lane_id,
+        settled,
+        most,
+        WINDOW,
+        None if types is None else list(types),
+        reader.works,
+        reader.name,
+    )
+    if record is None:
+        return None
+    ids = list(zip(record["task_ids"], record["types"], strict=True))
+    take_id = record["take_id"]
+    exhausted = record["is_exhausted"]
+    return Taken(take_id, ids if take_id is not None else [], exhausted)

@@ -1,0 +1,92 @@
+"""Taking settled ids from the lanes of a group, no more than its members can use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+import asyncpg
+
+from tandem_creator.horizon import Horizon
+from tandem_creator.members import Member, queues_of, types_of
+from tandem_creator.store.places import Lane, Reader, Taken, read_news, take
+
+PACE_SECONDS: Final = 0.05
+"""Between two takes from a lane: each rewrites the row of the group's place."""
+
+MOST: Final = 1000
+"""Ids in one take."""
+
+
+class Supply:
+    """What the lanes of one group have to give, as far as this process knows."""
+
+    def __init__(self, pool: asyncpg.Pool, reader: Reader, *, horizon: Horizon) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._horizon = horizon
+        self._clock = asyncio.get_running_loop().time
+        self._seen = -1
+        self._queues: frozenset[str] = frozenset()
+        self._lanes: dict[int, Lane] = {}
+        self._paced: dict[int, float] = {}
+        self._hungry: set[int] = set()
+        self._appetite: dict[int, int] = {}
+
+    @property
+    def lanes(self) -> Mapping[int, Lane]:
+        """Those with something new."""
+        return self._lanes
+
+    def next_take(self, now: float) -> float:
+        """When a lane that was passed over for its pace may be taken from."""
+        return min((self._paced[lane] for lane in self._hungry), default=now + MOST)
+
+    async def look(self, members: Collection[Member], *, anew: bool) -> None:
+        """Learn which lanes have news, if that may have changed."""
+        settled = self._horizon.settled
+        queues = queues_of(members)
+        if settled == self._seen and queues == self._queues and not anew:
+            return
+        news = await read_news(self._pool, self._reader, queues, settled=settled)
+        self._lanes = {lane.lane_id: lane for lane in news}
+        self._seen, self._queues = settled, queues
+
+    async def take(self, lane: Lane, members: Iterable[Member]) -> Taken | None:
+        """The lane's next ids for these members; None if there are none for now."""
+        wants = [member for member in members if lane.queue in member.queues]
+        credit = sum(member.credit for member in wants)
+        if lane.lane_id not in self._lanes or not credit or self._must_wait(lane):
+            return None
+        taken = await take(
+            self._pool,
+            self._reader,
+            lane,
+            settled=self._horizon.settled,
+            most=self._most(lane, credit),
+            types=types_of(wants),
+        )
+        self._note(lane, taken)
+        return taken
+
+    def _must_wait(self, lane: Lane) -> bool:
+        if self._clock() >= self._paced.get(lane.lane_id, 0.0):
+            return False
+        self._hungry.add(lane.lane_id)
+        return True
+
+    def _most(self, lane: Lane, credit: int) -> int:
+        """As many as there is credit for; ahead of it where that was too few before."""
+        before = self._appetite.get(lane.lane_id, 0)
+        was_hungry = lane.lane_id in self._hungry
+        most = min(max(credit, 2 * before if was_hungry else before // 2), MOST)
+        self._appetite[lane.lane_id] = most
+        return most
+
+    def _note(self, lane: Lane, taken: Taken | None) -> None:
+        self._hungry.discard(lane.lane_id)
+        if taken is None or taken.ids:
+            self._paced[lane.lane_id] = self._clock() + PACE_SECONDS
+        if taken is not None and taken.is_exhausted:
+            self._lanes.pop(lane.lane_id, None)
