@@ -47,20 +47,20 @@ class RunningPair:
     creators: Sequence[CreatorServiceAsyncStub]
     processors: Sequence[ProcessorServiceAsyncStub]
 
-    async def finished(self, task_id: str) -> task_pb2.Task:
+    async def finished(self, task_id: str, *, at: int = 1) -> task_pb2.Task:
         """The task, once it is final."""
         return await self.seen(
-            task_id, lambda task: task.status.HasField("finish_time")
+            task_id, lambda task: task.status.HasField("finish_time"), at=at
         )
 
     async def seen(
-        self, task_id: str, wanted: Callable[[task_pb2.Task], bool]
+        self, task_id: str, wanted: Callable[[task_pb2.Task], bool], *, at: int = 1
     ) -> task_pb2.Task:
-        """The task, once it is as wanted, as a processor's watch tells."""
+        """The task, once it is as wanted, as the watch of one processor tells."""
         request = processor_pb2.WatchTaskRequest(
             task_id=task_id, view=task_pb2.TASK_VIEW_FULL
         )
-        watch = self.processors[1].WatchTask(request, timeout=FINISH_LIMIT)
+        watch = self.processors[at].WatchTask(request, timeout=FINISH_LIMIT)
         try:
             async for message in watch:
                 if message.HasField("task") and wanted(message.task):

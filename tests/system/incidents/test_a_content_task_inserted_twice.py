@@ -24,6 +24,8 @@ from tests.support.fake_creator import fake_creator
 from tests.support.postgres_log import PostgresLog
 from tests.support.running_pair import HANDLERS, RunningPair, only_processor
 
+UNKNOWN = "no task has the announced id"
+
 ROWS = """
 SELECT t.task_id, t.xmin::text AS inserted_by, s.xmin::text AS changed_by
 FROM tandem.tasks AS t
@@ -89,14 +91,15 @@ async def test_a2_an_id_that_is_no_task_is_reported_counted_and_runs_nothing(
         only_processor(database, handlers=HANDLERS, creator_address=address) as logs,
     ):
         confirmed = await creator.confirmed()
-        line = await logs.first(event="no such task")
+        reported = [
+            await logs.first(event=UNKNOWN, task_id=task_id) for task_id in unknown
+        ]
 
     async with database.admin() as admin:
         rows = await admin.fetchval("SELECT count(*) FROM tandem.tasks")
         claims = await admin.fetchval("SELECT count(*) FROM tandem.claim_batches")
     assert confirmed == set(unknown)
-    assert line["count"] == len(unknown)
-    assert set(line["task_ids"]) == set(unknown)
+    assert logs.having(event=UNKNOWN) == reported
     assert (rows, claims) == (0, 0)
     assert not logs.having(event="attempt")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +13,7 @@ from tandem.v1 import creator_pb2, processor_pb2, task_pb2
 from tests.support.content import result_of, state_of
 from tests.support.creator import a_request
 from tests.support.gates import Gate, let_pass, standing_gate
+from tests.support.rivals import rivals
 from tests.support.running_pair import RunningPair
 
 USER = "d9a911ab-10b4-4b11-af2f-4c2e4077100d"
@@ -21,6 +23,8 @@ ANIMATION = {
     "video_url": "https://example.com/video.mp4",
     "mode": "wan-std",
 }
+
+NAMES = ("stale", "first", "second")
 
 UNSERVED = "videos"
 """A queue of which no processor takes tasks, so that they stay PENDING."""
@@ -166,6 +170,34 @@ async def test_c3_a_task_that_nobody_has_begun_has_no_start_time(
     assert not got.task.status.HasField("start_time")
     assert not got.task.status.HasField("finish_time")
     assert got.task.status.attempt == 0
+
+
+async def test_c5_two_processors_and_a_stale_one_race_and_one_wins(
+    services: RunningPair, project: str
+) -> None:
+    created = (await services.creators[0].CreateTask(an_animation(project))).task
+    task_id = UUID(created.task_id)
+    async with rivals(services.database, 3, type_="animate-move") as joined:
+        stale, *living = joined
+        first = await stale.claim(task_id)
+        await stale.die(services.database)
+        second = await asyncio.gather(*(rival.claim(task_id) for rival in living))
+        verdicts = await asyncio.gather(
+            *(
+                rival.succeed(task_id, claim=claim, result={"from": name})
+                for rival, claim, name in zip(joined, (1, 2, 2), NAMES, strict=True)
+            )
+        )
+    finished = await services.finished(created.task_id)
+
+    assert first is not None
+    assert [claimed.claim for claimed in second if claimed] == [2]
+    winner = "first" if second[0] else "second"
+    told = {name: v.reason for name, v in zip(NAMES, verdicts, strict=True) if v}
+    assert told == {name: "LEASE_LOST" for name in NAMES if name != winner}
+    assert state_of(finished) == TaskState.SUCCEEDED
+    assert result_of(finished) == {"from": winner}
+    assert finished.status.claim == 2
 
 
 def assert_in_order(task: task_pb2.Task) -> None:
