@@ -6,7 +6,8 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -19,6 +20,10 @@ from tandem_processor.outcomes import Claimed, Ending, Raised, Returned, StopCau
 log = structlog.get_logger()
 
 
+LOOP_SECONDS: Final = 2.0
+"""How long the loop of handlers is waited for when the process stops."""
+
+
 class HandlerLoop:
     """The loop of all async handlers, in a thread of its own.
 
@@ -28,13 +33,22 @@ class HandlerLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        threading.Thread(
-            target=self.loop.run_forever, name="handlers", daemon=True
-        ).start()
+        self._thread = threading.Thread(target=self._run, name="handlers", daemon=True)
+        self._thread.start()
 
-    def stop(self) -> None:
-        """Let the loop go. Handlers that did not end by now never do."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+    async def stop(self) -> None:
+        """Cancel what is left and close the loop, unless a handler blocks it."""
+        _call(self.loop, self.loop.stop)
+        await asyncio.wrap_future(in_thread(self._thread.join, LOOP_SECONDS))
+
+    def _run(self) -> None:
+        self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left, timeout=LOOP_SECONDS / 2))
+        self.loop.close()
 
 
 class Attempt:
@@ -164,5 +178,5 @@ def _call(
     loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: Any
 ) -> None:
     """Call on the other loop, which may be closed by the time a handler ends."""
-    if not loop.is_closed():
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *args)

@@ -70,7 +70,7 @@ async def run_processor(
         finally:
             watch.close()
             await server.stop(CLOSE_LIMIT)
-            handler_loop.stop()
+            await handler_loop.stop()
 
 
 async def _work(surroundings: Surroundings, watch: Watch, stop: asyncio.Event) -> None:
