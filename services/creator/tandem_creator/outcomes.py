@@ -39,7 +39,7 @@ def respond(draft: Draft, answer: Answer, *, full: bool) -> Response:
 
 def respond_created(draft: Draft, created: Created | None, *, full: bool) -> Response:
     """The task as it was just written, without reading it back; None: not written."""
-    task = render(_row(draft, created), full=full)
+    task = render(row_of(draft, created), full=full)
     if created is None:
         task.ClearField("task_id")
         task.ClearField("create_time")
@@ -111,7 +111,8 @@ def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
     )
 
 
-def _row(draft: Draft, created: Created | None) -> TaskRow:
+def row_of(draft: Draft, created: Created | None) -> TaskRow:
+    """The row that the draft was written as, or would be."""
     return TaskRow(
         task_id=draft.task_id,
         project=draft.project,
