@@ -40,19 +40,27 @@ class DueWork:
 
     async def run(self) -> None:
         while True:
+            more = False
             try:
-                await self.run_once()
+                more = await self.run_once()
             except STORE_AWAY as error:
                 log.warning("due scan failed", error=type(error).__name__)
-            await asyncio.sleep(POLL_SECONDS)
+            if more:
+                await self._runner.room(POLL_SECONDS)
+            else:
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def run_once(self) -> int:
-        """Claim what is due and has room. Answers how many ids were due."""
+    async def run_once(self) -> bool:
+        """Claim what is due and has room. Answers whether more is likely to be due."""
         room = self._runner.free
         if room <= 0 or self._claimer.closed:
-            return 0
+            return False
         due = await claims.read_due(
             self._pool, queues=self._queues, types=self._types, limit=room
         )
-        await self._claimer.claim(due)
-        return len(due)
+        if not due:
+            return False
+        claimed = await self._claimer.claim(due)
+        started = len(due) - len(claimed.left) - len(claimed.refused)
+        # Rows that others hold would be found again and again.
+        return started > 0 and len(due) == room

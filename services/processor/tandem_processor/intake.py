@@ -13,8 +13,9 @@ import structlog
 
 from tandem import client, limits
 from tandem_processor.claimer import Claimer
+from tandem_processor.happening import happens
 from tandem_processor.runner import Runner
-from tandem_processor.session import Membership, Session, happens
+from tandem_processor.session import Membership, Session
 
 log = structlog.get_logger()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -18,18 +19,29 @@ from tandem_processor.claimer import Claimer
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.desk import TaskDesk
 from tandem_processor.due import DueWork
-from tandem_processor.heart import Heart, OnHealth, Rounds
+from tandem_processor.heart import Heart, OnHealth
 from tandem_processor.intake import Intake
 from tandem_processor.outcomes import Claimed
 from tandem_processor.patience import patiently
 from tandem_processor.reconciler import Reconciler
 from tandem_processor.reporter import OnMoved, Reporter
+from tandem_processor.rounds import Rounds
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tandem_processor.settings import ProcessorSettings
 from tandem_processor.steps import Hold
 
 log = structlog.get_logger()
+
+
+LEAVE_SECONDS: Final = 5.0
+"""How long the database has to note that this processor has left."""
+
+
+class Part(Protocol):
+    """Something that goes on for the whole life."""
+
+    async def run(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,62 +69,76 @@ class Life:
 
     def __init__(self, surroundings: Surroundings, processor_id: UUID) -> None:
         self.processor_id = processor_id
-        self._pool = surroundings.pool
-        self._settings = settings = surroundings.settings
-        self._handlers = handlers = surroundings.handlers
-        pool = surroundings.pool
+        self._surroundings = surroundings
+        self._settings = surroundings.settings
+        self._pool = pool = surroundings.pool
+        self._handlers = surroundings.handlers
         self._reporter = Reporter(pool, processor_id, on_moved=surroundings.on_moved)
-        self.runner = runner = Runner(
-            Workshop(
-                handlers=handlers,
-                handler_loop=surroundings.handler_loop,
-                make_desk=self._make_desk,
-                report=self._reporter.report,
-            ),
-            concurrency=settings.concurrency,
-        )
-        self._claimer = claimer = Claimer(
-            pool, processor_id, handlers=handlers, runner=runner
+        self.runner = self._make_runner()
+        self._claimer = Claimer(
+            pool, processor_id, handlers=self._handlers, runner=self.runner
         )
         self._heart = Heart(
             pool,
             processor_id,
-            interval=settings.heartbeat,
+            interval=self._settings.heartbeat,
             on_health=surroundings.on_health,
         )
-        self._rounds = Rounds(
-            pool,
-            processor_id,
-            claimer=claimer,
-            runner=runner,
+        self._intake = self._make_intake()
+        self._parts: Sequence[Part] = (
+            self._reporter,
+            self._heart,
+            self._intake,
+            self._make_rounds(),
+            self._make_due_work(),
+            self._make_reconciler(),
+        )
+
+    def _make_runner(self) -> Runner:
+        workshop = Workshop(
+            handlers=self._handlers,
+            handler_loop=self._surroundings.handler_loop,
+            make_desk=self._make_desk,
+            report=self._reporter.report,
+        )
+        return Runner(workshop, concurrency=self._settings.concurrency)
+
+    def _make_intake(self) -> Intake:
+        membership = Membership(
+            processor_id=self.processor_id,
+            queues=self._settings.queues,
+            types=self._handlers.types,
+            addresses=self._settings.creator_address,
+        )
+        return Intake(self._pool, membership, claimer=self._claimer, runner=self.runner)
+
+    def _make_rounds(self) -> Rounds:
+        return Rounds(
+            self._pool,
+            self.processor_id,
+            claimer=self._claimer,
+            runner=self.runner,
             reporter=self._reporter,
-            interval=settings.heartbeat,
+            interval=self._settings.heartbeat,
         )
-        self._due = DueWork(
-            pool,
-            claimer=claimer,
-            runner=runner,
-            queues=settings.queues,
-            types=handlers.types,
+
+    def _make_due_work(self) -> DueWork:
+        return DueWork(
+            self._pool,
+            claimer=self._claimer,
+            runner=self.runner,
+            queues=self._settings.queues,
+            types=self._handlers.types,
         )
-        self._intake = Intake(
-            pool,
-            Membership(
-                processor_id=processor_id,
-                queues=settings.queues,
-                types=handlers.types,
-                addresses=settings.creator_address,
-            ),
-            claimer=claimer,
-            runner=runner,
-        )
-        self._reconciler = Reconciler(
-            pool,
-            processor_id,
+
+    def _make_reconciler(self) -> Reconciler:
+        return Reconciler(
+            self._pool,
+            self.processor_id,
             heart=self._heart,
-            handlers=handlers,
-            dead_after=settings.dead_after,
-            interval=settings.heartbeat,
+            handlers=self._handlers,
+            dead_after=self._settings.dead_after,
+            interval=self._settings.heartbeat,
         )
 
     def _make_desk(self, claimed: Claimed, on_lost: Callable[[], None]) -> TaskDesk:
@@ -125,7 +151,8 @@ class Life:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join, work until told to stop, drain and leave; or end as declared dead."""
-        await patiently(self._join)
+        if not await self._joined(stop):
+            return
         log.info("joined", types=self._handlers.types, queues=self._settings.queues)
         try:
             await self._work(stop)
@@ -133,6 +160,19 @@ class Life:
             log.warning("declared dead; joining again under a new id")
         finally:
             await self.runner.abandon()
+
+    async def _joined(self, stop: asyncio.Event) -> bool:
+        """Join, however long the database is away; False if told to stop before."""
+        joining = asyncio.create_task(patiently(self._join))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((joining, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if joining.done():
+                joining.result()
+            return joining.done()
+        finally:
+            joining.cancel()
+            stopping.cancel()
 
     async def _join(self) -> None:
         await members.join(
@@ -143,16 +183,8 @@ class Life:
         )
 
     async def _work(self, stop: asyncio.Event) -> None:
-        parts = (
-            self._reporter,
-            self._heart,
-            self._rounds,
-            self._due,
-            self._reconciler,
-            self._intake,
-        )
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part.run()) for part in parts]
+            tasks = [group.create_task(part.run()) for part in self._parts]
             await stop.wait()
             await self._drain()
             for task in tasks:
@@ -164,7 +196,8 @@ class Life:
         self._claimer.closed = True
         await self.runner.drain(self._settings.grace)
         try:
-            left = await members.leave(self._pool, self.processor_id)
+            async with asyncio.timeout(LEAVE_SECONDS):
+                left = await members.leave(self._pool, self.processor_id)
         except STORE_AWAY as error:
             log.warning("could not leave", error=type(error).__name__)
         else:

@@ -7,7 +7,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import asyncpg
 import structlog
 
 from tandem.calls import STORE_AWAY
@@ -20,24 +19,16 @@ FIRST_WAIT: Final = 0.05
 LONGEST_WAIT: Final = 2.0
 """Seconds. A database that is back is met again within this time."""
 
-MOST_ROLLBACKS: Final = 3
-"""Tries of a statement that lost to another: more means something else is wrong."""
-
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Ask until the database answers; whoever must not wait longer cancels this.
 
-    Raises:
-        asyncpg.TransactionRollbackError: it lost to others too many times.
+    A statement that lost to another, in a deadlock say, is asked again as well.
     """
-    wait, rollbacks, told = FIRST_WAIT, 0, False
+    wait, told = FIRST_WAIT, False
     while True:
         try:
             return await ask()
-        except asyncpg.TransactionRollbackError:
-            rollbacks += 1
-            if rollbacks == MOST_ROLLBACKS:
-                raise
         except STORE_AWAY as error:
             if not told:
                 log.warning("database unavailable", error=type(error).__name__)

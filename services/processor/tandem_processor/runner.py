@@ -19,6 +19,7 @@ from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
 from tandem_processor.attempts import Attempt
 from tandem_processor.desk import TaskDesk, too_large
+from tandem_processor.happening import happens
 from tandem_processor.outcomes import (
     Claimed,
     Ending,
@@ -86,6 +87,13 @@ class Runner:
         }
         return MappingProxyType(claims)
 
+    async def room(self, seconds: float) -> bool:
+        """Wait for a free slot. Answers whether there is one within the time."""
+        if self.free > 0:
+            return True
+        self.slot_freed.clear()
+        return await happens(self.slot_freed, seconds)
+
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
         key = claimed.task_id
@@ -104,6 +112,7 @@ class Runner:
         attempt.launch()
         watch = asyncio.create_task(self._watch(attempt))
         self._watches[key] = watch
+        watch.add_done_callback(_tell_defect)
         watch.add_done_callback(lambda _: self._watches.pop(key, None))
 
     def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
@@ -206,6 +215,12 @@ class Runner:
                 attempt.claimed, attempt.handler, "the database refused the result"
             )
             await self._workshop.report(failed)
+
+
+def _tell_defect(watch: asyncio.Task[None]) -> None:
+    """The task goes back by the next round, which finds that nobody runs it."""
+    if not watch.cancelled() and (error := watch.exception()):
+        log.error("attempt lost by a defect", exc_info=error)
 
 
 def _word(outcome: Outcome) -> str:

@@ -152,16 +152,10 @@ class Session:
             if left and (
                 self._draining.is_set()
                 or seconds <= 0
-                or not await self._room_within(seconds)
+                or not await self._runner.room(seconds)
             ):
                 break
         return left, refused
-
-    async def _room_within(self, seconds: float) -> bool:
-        if self._runner.free > 0:
-            return True
-        self._runner.slot_freed.clear()
-        return await happens(self._runner.slot_freed, seconds)
 
     def _send(self, *, confirm: Sequence[UUID], give_back: Sequence[UUID]) -> None:
         if confirm:
@@ -189,13 +183,3 @@ class Session:
         # What is being taken is still answered for.
         async with self._taking:
             self._outbox.put_nowait(None)
-
-
-async def happens(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event came within the time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -1,0 +1,85 @@
+"""Rounds: a look, now and then, at whether claims and handlers still agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from tandem.calls import STORE_AWAY
+from tandem.errors import LeaseLost, ResultConflict
+from tandem_processor import members
+from tandem_processor.claimer import Claimer
+from tandem_processor.members import Held
+from tandem_processor.outcomes import StopCause, given_back
+from tandem_processor.reporter import Reporter
+from tandem_processor.runner import Runner
+
+log = structlog.get_logger()
+
+
+class Rounds:
+    """Compares what the database says runs here with what does."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        processor_id: UUID,
+        *,
+        claimer: Claimer,
+        runner: Runner,
+        reporter: Reporter,
+        interval: float,
+    ) -> None:
+        self._pool = pool
+        self._processor_id = processor_id
+        self._claimer = claimer
+        self._runner = runner
+        self._reporter = reporter
+        self._interval = interval
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.run_once()
+            except STORE_AWAY as error:
+                log.warning("round failed", error=type(error).__name__)
+            await asyncio.sleep(self._interval)
+
+    async def run_once(self) -> None:
+        """Stop what is lost or to be cancelled; give back what nobody runs."""
+        # No claim is under way, so every claimed task is in one of the two.
+        async with self._claimer.lock:
+            held, running = self._runner.held, self._runner.running
+            rows = await members.read_held(self._pool, self._processor_id)
+        self._stop_lost(running, rows)
+        self._stop_cancelled(rows)
+        await self._give_back(
+            [row for row in rows if held.get(row.task_id) != row.claim]
+        )
+        await members.drop_finished_batches(self._pool, self._processor_id)
+
+    def _stop_lost(self, running: Mapping[UUID, int], rows: Sequence[Held]) -> None:
+        present = {(row.task_id, row.claim) for row in rows}
+        for task_id, claim in running.items():
+            if (task_id, claim) not in present:
+                self._runner.stop(task_id, StopCause.LEASE_LOST, claim=claim)
+
+    def _stop_cancelled(self, rows: Sequence[Held]) -> None:
+        for row in rows:
+            if row.cancel_requested:
+                self._runner.stop(
+                    row.task_id, StopCause.CANCEL_REQUESTED, claim=row.claim
+                )
+
+    async def _give_back(self, orphans: Sequence[Held]) -> None:
+        """Put back claims whose answer was lost: nobody would ever run them."""
+        for orphan in orphans:
+            log.warning("claim given back", task_id=str(orphan.task_id))
+            try:
+                await self._reporter.report(given_back(orphan.task_id, orphan.claim))
+            except (LeaseLost, ResultConflict) as error:
+                log.info("claim was gone", reason=error.reason)
