@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import grpc
+
+from tandem.handlers import Context, Handlers
+from tandem.v1 import creator_pb2 as pb
+from tests.factories import create_many, create_task
+from tests.support.cluster import Database
+from tests.support.processor import LIMIT, NOBODY, working
+from tests.support.until import until
+
+Frames = AsyncIterator[pb.ConsumeCreatedTasksRequest]
+
+
+class ScriptedCreator:
+    """Sends what the test says as far as there is credit; keeps what members say."""
+
+    def __init__(self, *task_ids: UUID) -> None:
+        self.task_ids = [str(task_id) for task_id in task_ids]
+        self.joins: list[pb.ConsumeCreatedTasksRequest.Join] = []
+        self.confirmed: set[str] = set()
+        self.given_back: list[str] = []
+        self.most_credit = 0
+        self.credit = 0
+        self.closed = False
+
+    async def ConsumeCreatedTasks(
+        self, requests: Frames, context: Any
+    ) -> AsyncIterator[pb.ConsumeCreatedTasksResponse]:
+        self.credit = 0
+        async for request in requests:
+            self._note(request)
+            sent, self.task_ids = (
+                self.task_ids[: self.credit],
+                self.task_ids[self.credit :],
+            )
+            self.credit -= len(sent)
+            if sent:
+                yield pb.ConsumeCreatedTasksResponse(task_ids=sent)
+        self.closed = True
+
+    def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
+        kind = request.WhichOneof("kind")
+        if kind == "join":
+            self.joins.append(request.join)
+        elif kind == "grant":
+            self.credit += request.grant.credits
+            self.most_credit = max(self.most_credit, self.credit)
+        elif kind == "confirm":
+            self.confirmed |= set(request.confirm.task_ids)
+        else:
+            self.given_back += request.give_back.task_ids
+
+
+class GenerousCreator(ScriptedCreator):
+    """Counts one credit more for each word of its member."""
+
+    def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
+        super()._note(request)
+        self.credit += 1
+
+
+@asynccontextmanager
+async def serving(creator: ScriptedCreator) -> AsyncIterator[str]:
+    consume = grpc.stream_stream_rpc_method_handler(
+        creator.ConsumeCreatedTasks,
+        request_deserializer=pb.ConsumeCreatedTasksRequest.FromString,
+        response_serializer=pb.ConsumeCreatedTasksResponse.SerializeToString,
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(
+                "tandem.v1.CreatorService", {"ConsumeCreatedTasks": consume}
+            ),
+        )
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+async def holds(claim: Callable[[], Any]) -> None:
+    async def look() -> bool:
+        return bool(claim())
+
+    await until(look, seconds=LIMIT)
+
+
+def quick() -> Handlers:
+    handlers = Handlers()
+
+    @handlers.register("echo")
+    async def echo(ctx: Context) -> None: ...
+
+    return handlers
+
+
+def stuck(gate: asyncio.Event) -> Handlers:
+    """Handlers that end once the gate, on the test's loop, is open."""
+    handlers = Handlers()
+    loop = asyncio.get_running_loop()
+
+    @handlers.register("echo")
+    async def echo(ctx: Context) -> None:
+        opened = asyncio.run_coroutine_threadsafe(gate.wait(), loop)
+        await asyncio.wrap_future(opened)
+
+    return handlers
+
+
+async def test_a_member_joins_with_its_group_queues_and_types(
+    database: Database, processor_pool: asyncpg.Pool
+) -> None:
+    creator = ScriptedCreator()
+    async with (
+        serving(creator) as address,
+        working(
+            database.processor_url,
+            quick(),
+            creator_address=(address,),
+            queues=("default", "fast"),
+            concurrency=7,
+        ),
+    ):
+        await holds(lambda: creator.credit)
+        row = await processor_pool.fetchrow(
+            "SELECT processor_id FROM tandem.processors"
+        )
+
+    (join,) = creator.joins
+    assert (join.group, list(join.queues)) == ("processors", ["default", "fast"])
+    assert list(join.types) == ["echo"]
+    assert row is not None
+    assert join.processor_id == str(row["processor_id"])
+    assert creator.most_credit == 7
+
+
+async def test_credit_never_exceeds_the_slots_however_many_tasks_pass(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    task_ids = await create_many(creator_pool, 100)
+    creator = ScriptedCreator(*task_ids)
+    async with (
+        serving(creator) as address,
+        working(
+            database.processor_url,
+            quick(),
+            creator_address=(address,),
+            concurrency=4,
+        ),
+    ):
+        await holds(lambda: len(creator.confirmed) == len(task_ids))
+        await holds(lambda: creator.credit == 4)
+
+    assert creator.most_credit == 4
+    assert creator.given_back == []
+
+
+async def test_an_id_that_finds_no_room_is_given_back(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    """Here the creator sends more than it had credit for."""
+    task_ids = await create_many(creator_pool, 2)
+    creator = GenerousCreator(*task_ids)
+    gate = asyncio.Event()
+    async with (
+        serving(creator) as address,
+        working(
+            database.processor_url,
+            stuck(gate),
+            creator_address=(address,),
+            concurrency=1,
+        ),
+    ):
+        await holds(lambda: creator.given_back)
+        gate.set()
+        await holds(lambda: creator.confirmed)
+
+    assert {*creator.confirmed, *creator.given_back} == set(map(str, task_ids))
+
+
+async def test_an_id_of_a_paused_queue_is_given_back_and_not_lost(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    task_id = await create_task(creator_pool)
+    await processor_pool.execute(
+        "INSERT INTO tandem.queues (queue, paused) VALUES ('default', true)"
+    )
+    creator = ScriptedCreator(task_id)
+    async with (
+        serving(creator) as address,
+        working(database.processor_url, quick(), creator_address=(address,)),
+    ):
+        await holds(lambda: creator.given_back == [str(task_id)])
+
+    assert creator.confirmed == set()
+
+
+async def test_while_one_creator_is_away_the_next_is_followed(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    task_id = await create_task(creator_pool)
+    creator = ScriptedCreator(task_id)
+    async with (
+        serving(creator) as address,
+        working(
+            database.processor_url, quick(), creator_address=(NOBODY, address)
+        ) as processor,
+    ):
+        await processor.finished(task_id)
+
+
+async def test_a_creator_that_comes_back_is_joined_again(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    first, second = ScriptedCreator(), ScriptedCreator()
+    async with serving(second) as next_address:
+        async with serving(first) as address:
+            async with asyncio.timeout(LIMIT):
+                working_ = working(
+                    database.processor_url,
+                    quick(),
+                    creator_address=(address, next_address),
+                )
+                await working_.__aenter__()
+            await holds(lambda: first.joins)
+        await holds(lambda: second.joins)
+        await working_.__aexit__(None, None, None)
+
+    assert second.joins[0].processor_id == first.joins[0].processor_id
+
+
+async def test_p11_a_stop_closes_the_stream_before_handlers_end(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    """So that the creator gives what is on its way to other members at once."""
+    task_id = await create_task(creator_pool)
+    creator = ScriptedCreator(task_id)
+    gate = asyncio.Event()
+    async with (
+        serving(creator) as address,
+        working(
+            database.processor_url, stuck(gate), creator_address=(address,), grace=15.0
+        ) as processor,
+    ):
+        await holds(lambda: creator.confirmed)
+        stopping = asyncio.create_task(processor.stop())
+        await holds(lambda: creator.closed)
+        assert not stopping.done()
+        gate.set()
+        await stopping
