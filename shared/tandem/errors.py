@@ -7,9 +7,10 @@ the wire each is a google.rpc.Status with one ErrorInfo, so clients branch on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import Final
 
 import grpc
 from google.protobuf import any_pb2
@@ -32,9 +33,9 @@ class Violation:
 class TandemError(Exception):
     """An outcome that the caller can act upon."""
 
-    code: ClassVar[grpc.StatusCode]
-    reason: ClassVar[str]
-    retry_after: ClassVar[float | None] = None
+    code: grpc.StatusCode
+    reason: str
+    retry_after: float | None = None
     """Seconds until a repeat makes sense; None where a repeat changes nothing."""
 
     def __init__(
@@ -186,3 +187,9 @@ class NotBuilt(TandemError):
 
     code = grpc.StatusCode.UNIMPLEMENTED
     reason = "UNIMPLEMENTED"
+
+
+BY_REASON: Final[Mapping[str, type[TandemError]]] = MappingProxyType(
+    {error.reason: error for error in TandemError.__subclasses__()}
+)
+"""The table, as a client reads it."""

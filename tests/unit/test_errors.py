@@ -9,7 +9,11 @@ from google.rpc import error_details_pb2
 from tandem import errors
 from tandem.errors import InvalidRequest, StoreUnavailable, TandemError, Violation
 
-EVERY = TandemError.__subclasses__()
+EVERY = [
+    error
+    for error in vars(errors).values()
+    if isinstance(error, type) and error.__base__ is TandemError
+]
 
 
 @pytest.mark.parametrize("error", EVERY, ids=lambda e: e.__name__)
@@ -56,3 +60,7 @@ def test_a_retryable_error_pushes_back_by_detail_and_by_trailer() -> None:
     assert error.to_status().details[1].Unpack(retry)
     assert retry.retry_delay.ToMilliseconds() == 250
     assert ("grpc-retry-pushback-ms", "250") in error.trailers()
+
+
+def test_a_client_finds_every_error_by_its_reason() -> None:
+    assert {error.reason: error for error in EVERY} == errors.BY_REASON

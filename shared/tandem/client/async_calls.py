@@ -1,0 +1,77 @@
+"""Awaited calls, sent again for as long as that is safe and makes sense."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import grpc
+
+from tandem.client.failures import failure_of, silent
+from tandem.client.repeats import Deadlines, Endurance, Repeats
+from tandem.errors import TandemError
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class AsyncCalls:
+    """Makes calls that are safe to repeat. What fails for good is a TandemError."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+
+    async def answer(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer],
+        request: Request,
+        limit: float,
+    ) -> Answer:
+        """The one answer, within `limit` seconds."""
+        now = asyncio.get_running_loop().time
+        repeats = Repeats(limit, single=self._deadlines.single, now=now())
+        while True:
+            try:
+                return await method(request, timeout=repeats.next_limit(now()))
+            except grpc.aio.AioRpcError as error:
+                failure = failure_of(error)
+                pause = repeats.pause(failure, now=now())
+                if pause is None:
+                    raise failure from error
+            await asyncio.sleep(pause)
+
+    async def frames(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Answer],
+        request: Request,
+        limit: float | None,
+    ) -> AsyncGenerator[Answer, None]:
+        """A stream's messages, over as many openings as it takes."""
+        now = asyncio.get_running_loop().time
+        endurance = Endurance(limit, outage=self._deadlines.outage, now=now())
+        while True:
+            call: Any = method(request, timeout=endurance.time_left(now()))
+            try:
+                while (message := await self._read(call)) is not grpc.aio.EOF:
+                    endurance.heard()
+                    yield message
+            except (grpc.aio.AioRpcError, TimeoutError) as error:
+                failure = self._failure_of(error)
+                pause = endurance.pause(failure, now=now())
+                if pause is None:
+                    raise failure from error
+            else:
+                return
+            finally:
+                call.cancel()
+            await asyncio.sleep(pause)
+
+    async def _read(self, call: Any) -> Any:
+        async with asyncio.timeout(self._deadlines.silence):
+            return await call.read()
+
+    def _failure_of(self, error: grpc.aio.AioRpcError | TimeoutError) -> TandemError:
+        if isinstance(error, TimeoutError):
+            return silent(self._deadlines.silence)
+        return failure_of(error)

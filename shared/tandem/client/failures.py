@@ -1,0 +1,89 @@
+"""From a failed call to the exception that its reason stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+import grpc
+
+from tandem.client.reasons import Reason, reason_of
+from tandem.errors import BY_REASON, TandemError, Violation
+
+
+class CallFailed(TandemError):
+    """A call failed for a reason that is not Tandem's, or newer than this client.
+
+    `reason` is what the server said, or empty.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str = "",
+        violations: Sequence[Violation] = (),
+    ) -> None:
+        super().__init__(message, violations=violations)
+        self.code = code
+        self.reason = reason
+
+
+class Unreachable(CallFailed):
+    """No service answered there, or the connection broke before the answer."""
+
+
+class TimedOut(CallFailed):
+    """The time was over before the answer came: what the call did is not known."""
+
+
+_KINDS: Final = MappingProxyType(
+    {
+        grpc.StatusCode.UNAVAILABLE: Unreachable,
+        grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    }
+)
+
+
+def failure_of(error: grpc.RpcError) -> TandemError:
+    """The failed call as an exception: one class for each reason in `tandem.errors`.
+
+    CallFailed, Unreachable or TimedOut where the answer names none of these reasons.
+    """
+    reason = reason_of(error)
+    if reason is None:
+        kind = _KINDS.get(error.code(), CallFailed)
+        return kind(error.details() or error.code().name, code=error.code())
+    failure = _typed(reason, error.code())
+    failure.metadata = dict(reason.metadata)
+    if reason.retry_after is not None:
+        failure.retry_after = reason.retry_after
+    return failure
+
+
+def _typed(reason: Reason, code: grpc.StatusCode) -> TandemError:
+    message = reason.message.removeprefix(f"{reason.reason}: ")
+    if kind := BY_REASON.get(reason.reason):
+        return kind(message, violations=reason.violations)
+    return CallFailed(
+        message, code=code, reason=reason.reason, violations=reason.violations
+    )
+
+
+def silent(seconds: float) -> Unreachable:
+    """A stream without a frame for so long is dead, whatever its connection says."""
+    message = f"the stream was silent for {seconds:g} s"
+    return Unreachable(message, code=grpc.StatusCode.UNAVAILABLE)
+
+
+@contextmanager
+def naming(**ids: str) -> Iterator[None]:
+    """Failures of the block carry the ids that a repeat needs."""
+    try:
+        yield
+    except TandemError as failure:
+        failure.metadata = {**ids, **failure.metadata}
+        raise
