@@ -110,8 +110,10 @@ async def test_crossing_ids_of_both_kinds_answer_every_caller(
     assert len(rows) == len(held) == len(set(held.values()))
     for draft, answer in zip(drafts, answers, strict=True):
         task_id_of(answer)
-        if isinstance(answer, Winner) and draft.request_id in held:
-            assert answer.match is Match.REQUEST_ID
+        if isinstance(answer, Winner) and answer.match is Match.REQUEST_ID:
+            assert answer.row.request_id == draft.request_id
+        elif isinstance(answer, Winner):
+            assert answer.row.external_id == draft.external_id
 
 
 async def test_of_two_contents_under_one_request_id_one_is_stored(

@@ -54,16 +54,20 @@ theirs AS (
     CROSS JOIN shares AS h
     WHERE NOT h.is_ours
 )
-SELECT m.take_id, m.lane_id, lost.queue, lost.priority, s.task_id, t.type
+SELECT m.take_id, m.lane_id, lost.queue, lost.priority, still.task_id, still.type
 FROM mine AS m
 JOIN lost ON lost.take_id = m.take_id
-LEFT JOIN tandem.task_status AS s
-    ON s.lane_id = m.lane_id
-    AND s.position > m.from_position
-    AND s.position <= m.to_position
-    AND (NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL))
-LEFT JOIN tandem.tasks AS t ON t.task_id = s.task_id
-ORDER BY s.position
+LEFT JOIN LATERAL (
+    SELECT s.task_id, s.position, t.type
+    FROM tandem.task_status AS s
+    JOIN tandem.tasks AS t ON t.task_id = s.task_id
+    WHERE s.lane_id = m.lane_id
+      AND s.position > m.from_position
+      AND s.position <= m.to_position
+      AND t.type = ANY (m.types)
+      AND (NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL))
+) AS still ON true
+ORDER BY still.position
 """
 
 REFRESH: Final = """
@@ -131,7 +135,7 @@ async def retake(
     ids = [
         (record["task_id"], record["type"])
         for record in records
-        if record["type"] is not None and (types is None or record["type"] in types)
+        if record["task_id"] is not None
     ]
     return Retaken(first["take_id"], lane, ids)
 
