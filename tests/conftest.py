@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
+
+# Read by grpc as it is imported. Its fork handlers break commands that are run
+# under another account while a server or channel is open in this process.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import asyncpg
 import pytest

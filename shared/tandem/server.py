@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem import calls, limits
+from tandem.reflecting import MethodsFound
 
 log = structlog.get_logger()
 
@@ -49,7 +50,9 @@ class Server:
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((calls.handlers(servicer, service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(self._names(), self._server)
+        reflection.enable_server_reflection(
+            self._names(), self._server, pool=MethodsFound()
+        )
 
     def _names(self) -> tuple[str, ...]:
         described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -1,0 +1,142 @@
+"""The database goes away and comes back: both services wait it out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+
+from tandem.client import reason_of
+from tandem.pair import ANY_PORT, Logins, Pair
+from tandem.postgres.bootstrap import DATABASE, prepare
+from tandem.postgres.embedded import EmbeddedPostgres
+from tandem.postgres.migrate import migrate
+from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
+from tandem.processes import wait_until_not_serving, wait_until_serving
+from tandem.v1 import creator_pb2, processor_pb2
+from tandem.v1.creator_pb2_grpc import CreatorServiceStub
+from tandem.v1.processor_pb2_grpc import ProcessorServiceStub
+from tests.support.cluster import PASSWORDS, Cluster, reachable_folder
+from tests.support.creator import a_new_id, a_request
+from tests.support.running_pair import handlers_path
+from tests.support.service_logs import ServiceLogs
+
+HANDLERS = "tests.support.system_handlers:handlers"
+LIMIT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lonely:
+    """One service of each kind, on a server that a test may stop."""
+
+    postgres: EmbeddedPostgres
+    pair: Pair
+    logs: ServiceLogs
+    creator: Any
+    processor: Any
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        return self.pair.creators[0].address, self.pair.processors[0].address
+
+    async def go_away(self) -> None:
+        await asyncio.to_thread(self.postgres.stop)
+        async with asyncio.timeout(LIMIT):
+            for address in self.addresses:
+                await wait_until_not_serving(address)
+
+    async def come_back(self) -> None:
+        await asyncio.to_thread(self.postgres.start)
+        async with asyncio.timeout(LIMIT):
+            for address in self.addresses:
+                await wait_until_serving(address)
+
+
+@pytest.fixture
+async def lonely() -> AsyncIterator[Lonely]:
+    with reachable_folder() as folder:
+        postgres = EmbeddedPostgres(folder, settings={"fsync": "off"})
+        await asyncio.to_thread(postgres.start)
+        try:
+            async with _services(postgres) as services:
+                yield services
+        finally:
+            await asyncio.to_thread(postgres.stop)
+
+
+@asynccontextmanager
+async def _services(postgres: EmbeddedPostgres) -> AsyncIterator[Lonely]:
+    cluster = Cluster(admin_url=postgres.admin_url(), log=postgres.log)
+    await prepare(cluster.admin_url, PASSWORDS)
+    await migrate(cluster.url(OWNER, DATABASE))
+    logins = Logins(
+        creator_url=cluster.url(CREATOR, DATABASE),
+        processor_url=cluster.url(PROCESSOR, DATABASE),
+    )
+    logs = ServiceLogs()
+    async with Pair(logins, handlers=HANDLERS, on_line=logs.add) as pair:
+        await pair.start_creators([ANY_PORT])
+        await pair.start_processors([ANY_PORT], environ={"PYTHONPATH": handlers_path()})
+        async with (
+            grpc.aio.insecure_channel(pair.creator_address) as creators,
+            grpc.aio.insecure_channel(pair.processor_address) as processors,
+        ):
+            yield Lonely(
+                postgres,
+                pair,
+                logs,
+                CreatorServiceStub(creators),
+                ProcessorServiceStub(processors),
+            )
+
+
+async def test_a_create_is_refused_at_once_and_succeeds_later_once(
+    lonely: Lonely,
+) -> None:
+    request = a_request(request_id=a_new_id(), payload={"a": 1}, type="echo")
+    await lonely.go_away()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lonely.creator.CreateTask(request, timeout=LIMIT)
+    _assert_away(refused.value)
+
+    await lonely.come_back()
+    first = await lonely.creator.CreateTask(request)
+    again = await lonely.creator.CreateTask(request)
+
+    assert first.outcome == creator_pb2.CreateTaskResponse.OUTCOME_CREATED
+    assert again.outcome == creator_pb2.CreateTaskResponse.OUTCOME_REPLAYED
+    assert first.task.task_id == again.task.task_id
+    watch = processor_pb2.WatchTaskRequest(task_id=first.task.task_id)
+    seen = [answer async for answer in lonely.processor.WatchTask(watch, timeout=LIMIT)]
+    assert seen[-1].task.status.attempt == 1
+
+
+async def test_reading_is_refused_as_unavailable_and_nobody_dies(
+    lonely: Lonely,
+) -> None:
+    await lonely.go_away()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lonely.processor.GetTask(
+            processor_pb2.GetTaskRequest(task_id=a_new_id()), timeout=LIMIT
+        )
+    _assert_away(refused.value)
+    await lonely.come_back()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lonely.processor.GetTask(processor_pb2.GetTaskRequest(task_id=a_new_id()))
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert lonely.pair.creators[0].is_running
+    assert lonely.pair.processors[0].is_running
+    assert "Traceback" not in lonely.logs.text()
+    assert "DEFECT" not in lonely.logs.text()
+
+
+def _assert_away(error: grpc.aio.AioRpcError) -> None:
+    reason = reason_of(error)
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert reason is not None
+    assert reason.reason == "STORE_UNAVAILABLE"

@@ -1,0 +1,85 @@
+"""`tandem demo`: articles become pages, and what is not so is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import tandem
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three sound articles."""
+    folder = tmp_path / "articles"
+    (folder / "more").mkdir(parents=True)
+    (folder / "tea.md").write_text("# Tea\n\nSee [leaves](more/leaves.md#green).\n")
+    (folder / "more" / "leaves.md").write_text("# Leaves\n\n## Green\n\nThey are.\n")
+    (folder / "cups.md").write_text("# Cups\n\nBack to [tea](tea.md).\n")
+    return folder
+
+
+async def test_each_article_has_one_task_and_one_page_whatever_goes_wrong(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "site"
+    ended = await tandem("--json", "demo", "--folder", folder, "--output", output)
+    assert ended.code == 0, ended.err
+    [report] = ended.json_lines()
+
+    assert report["violations"] == []
+    assert report["articles"] == report["created"] == 3
+    assert report["refused"] == 2
+    assert report["killed"] == 1
+    assert report["stages"] == 3 * 6
+    assert report["reused"] >= 2
+    assert report["attempts"] > 3
+    pages = {str(page.relative_to(output)) for page in output.rglob("*.html")}
+    assert pages == {
+        "index.html",
+        "pages/tea.html",
+        "pages/cups.html",
+        "pages/more/leaves.html",
+    }
+    assert 'href="more/leaves.html#green"' in (output / "pages/tea.html").read_text()
+    assert 'href="pages/more/leaves.html"' in (output / "index.html").read_text()
+    assert [file.name for file in output.rglob(".*")] == [".made-by-tandem-demo"]
+
+
+async def test_it_may_be_run_again_and_shows_people_a_table(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "site"
+    for _ in range(2):
+        ended = await tandem("demo", "--folder", folder, "--output", output)
+        assert ended.code == 0, ended.err
+    assert "tasks created" in ended.out
+    assert "3 articles, one task and one page each" in ended.out
+    assert str(output / "index.html") in ended.out
+
+
+async def test_a_broken_link_is_named_and_ends_with_1(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "cups.md").write_text("# Cups\n\nBack to [tea](coffee.md).\n")
+    output = tmp_path / "site"
+    ended = await tandem("demo", "--folder", folder, "--output", output)
+    assert ended.code == 1
+    told = [line for line in ended.err.splitlines() if "cups.md" in line]
+    assert 'line 3: "coffee.md" leads nowhere' in told[0]
+    assert "cups.md: has no page" in ended.err
+    assert "tea.md" not in ended.err
+    assert (output / "pages" / "tea.html").exists()
+
+
+async def test_a_folder_of_somebody_else_s_files_is_left_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "precious"
+    output.mkdir()
+    (output / "letter.txt").write_text("dear")
+    ended = await tandem("demo", "--folder", folder, "--output", output)
+    assert ended.code == 2
+    assert str(output) in ended.complaint()
+    assert [file.name for file in output.iterdir()] == ["letter.txt"]
