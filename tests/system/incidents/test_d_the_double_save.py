@@ -9,6 +9,7 @@ from collections import Counter
 import grpc
 import pytest
 
+from tandem.client import reason_of
 from tandem.v1 import creator_pb2, creator_pb2_grpc, processor_pb2
 from tests.support.creator import a_new_id, a_request
 from tests.support.postgres_log import PostgresLog
@@ -107,6 +108,28 @@ async def test_d1_a_save_called_again_by_accident_is_the_same_save(
     assert again.outcome == Outcome.OUTCOME_REPLAYED
     assert again.task.status.HasField("finish_time")
     assert await stored_ids(services, project) == [first.task.task_id]
+
+
+async def test_p3_a_save_repeated_with_another_body_is_refused_by_name(
+    services: RunningPair, project: str
+) -> None:
+    save = upload_audio(project)
+    first = await services.creators[0].CreateTask(save)
+    save.spec.payload["transcript"] = "hello where"
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await services.creators[1].CreateTask(save)
+
+    reason = reason_of(refused.value)
+    stored = await services.processors[0].GetTask(
+        processor_pb2.GetTaskRequest(task_id=first.task.task_id)
+    )
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert reason is not None
+    assert reason.reason == "REQUEST_ID_REUSED"
+    assert [v.field for v in reason.violations] == ["spec.payload.transcript"]
+    assert "hello where" not in reason.message
+    assert stored.task.spec == first.task.spec
 
 
 async def test_d2_a_save_that_never_arrived_is_made_by_the_second(

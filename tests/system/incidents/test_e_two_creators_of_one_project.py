@@ -125,16 +125,16 @@ async def test_e3_killed_creators_leave_no_task_without_its_status(
         async with database.admin() as admin:
             half_created = await admin.fetch(HALF_CREATED)
         async with calling(await one_more(pair)) as stub:
-            repeated = {
-                request_id: await stub.CreateTask(request)
-                for request_id, request in record.sent.items()
-            }
+            answers = await asyncio.gather(
+                *(stub.CreateTask(request) for request in record.sent.values())
+            )
     async with database.admin() as admin:
         half_created += await admin.fetch(HALF_CREATED)
         count = await admin.fetchval("SELECT count(*) FROM tandem.tasks")
 
     assert half_created == []
     assert count == len(record.sent)
+    repeated = {answer.request_id: answer for answer in answers}
     for request_id, task_id in record.answered.items():
         assert repeated[request_id].outcome == Outcome.OUTCOME_REPLAYED
         assert repeated[request_id].task.task_id == task_id
