@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from google.protobuf import json_format
+
 from tandem.client import blocking_channel, request_id_from
 from tandem.v1 import creator_pb2, creator_pb2_grpc, processor_pb2, processor_pb2_grpc
 from tandem.v1.task_pb2 import TASK_VIEW_FULL, TaskSpec
@@ -36,4 +38,4 @@ with blocking_channel(PROCESSOR) as channel:
     tasks = [
         a.task for a in processor.WatchTask(watch, timeout=60) if a.HasField("task")
     ]
-print(dict(tasks[-1].status.result))
+print(json_format.MessageToJson(tasks[-1].status.result, indent=None, sort_keys=True))

@@ -21,7 +21,7 @@ async def test_the_client_creates_a_task_once_and_prints_its_result(
     task_id, outcome = first[0].split()
     assert outcome == "OUTCOME_CREATED"
     assert again[0] == f"{task_id} OUTCOME_REPLAYED"
-    assert first[1] == again[1] == "{'topic': 'Tea', 'target_length': 2000.0}"
+    assert first[1] == again[1] == '{"target_length": 2000.0, "topic": "Tea"}'
 
 
 @pytest.mark.parametrize(
