@@ -12,7 +12,9 @@ from tandem.errors import InvalidRequest, StoreUnavailable, TandemError, Violati
 EVERY = [
     error
     for error in vars(errors).values()
-    if isinstance(error, type) and error.__base__ is TandemError
+    if isinstance(error, type)
+    and issubclass(error, TandemError)
+    and error is not TandemError
 ]
 
 
