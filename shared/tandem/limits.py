@@ -35,6 +35,9 @@ MAX_BACKOFF: Final = timedelta(days=7)
 MAX_ATTEMPT_TIMEOUT: Final = timedelta(days=7)
 MAX_ATTEMPTS: Final = 100
 
+MIN_CONTENT_WINDOW: Final = timedelta(seconds=1)
+MAX_CONTENT_WINDOW: Final = timedelta(hours=24)
+
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_MAX_ATTEMPTS: Final = 5
 DEFAULT_INITIAL_BACKOFF: Final = timedelta(seconds=1)
@@ -51,6 +54,9 @@ MAX_PAGE_SIZE: Final = 1000
 MAX_EXACT_TOTAL: Final = 10_000
 MAX_BATCH: Final = 1000
 """Tasks in one BatchGetTasks or BatchCreateTasks, ids in one stream message."""
+
+MAX_FULL_BATCH_BYTES: Final = 2 * 1024 * 1024
+"""Of a batch whose answer is to repeat every payload."""
 
 MAX_CREDITS: Final = 10_000
 MAX_RESUME_TOKEN: Final = 4096

@@ -50,6 +50,12 @@ def whole(raw: str) -> int:
     return int(raw)
 
 
+def flag(raw: str) -> bool:
+    if raw not in FLAGS:
+        raise ValueError(f"must be true or false, not {raw!r}")
+    return FLAGS[raw]
+
+
 def seconds(raw: str) -> float:
     try:
         found = float(raw)
@@ -86,6 +92,8 @@ def log_form(raw: str) -> Literal["json", "console"]:
     raise ValueError(f"must be json or console, not {raw!r}")
 
 
+FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
 PLAIN: Final[Mapping[Any, Callable[[str], Any]]] = {
     str: text,
     int: whole,
@@ -97,6 +105,7 @@ Text: TypeAlias = Annotated[str, text]
 Names: TypeAlias = Annotated[tuple[str, ...], names]
 Count: TypeAlias = Annotated[int, count]
 Whole: TypeAlias = Annotated[int, whole]
+Flag: TypeAlias = Annotated[bool, flag]
 Seconds: TypeAlias = Annotated[float, seconds]
 Address: TypeAlias = Annotated[str, address]
 Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]

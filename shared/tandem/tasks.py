@@ -13,6 +13,7 @@ import asyncpg
 
 from tandem import wire
 from tandem.access import Caller
+from tandem.postgres.logins import Connection
 from tandem.states import TaskState
 from tandem.v1 import task_pb2
 
@@ -103,13 +104,13 @@ class TaskRow:
 
 
 async def read_tasks(
-    pool: asyncpg.Pool, task_ids: Sequence[UUID], *, full: bool
+    connection: Connection, task_ids: Sequence[UUID], *, full: bool
 ) -> dict[UUID, TaskRow]:
     """The tasks that exist among these ids; payload and results only if `full`."""
-    records = await pool.fetch(READ_TASKS, task_ids, full)
+    records = await connection.fetch(READ_TASKS, task_ids, full)
     # Only a claim can have begun a stage, so fresh tasks cost one statement.
     claimed = [record["task_id"] for record in records if record["claim"]]
-    stages = await _read_stages(pool, claimed, full=full)
+    stages = await _read_stages(connection, claimed, full=full)
     return {
         record["task_id"]: TaskRow.from_record(
             record, stages.get(record["task_id"], ())
@@ -119,12 +120,12 @@ async def read_tasks(
 
 
 async def _read_stages(
-    pool: asyncpg.Pool, task_ids: Sequence[UUID], *, full: bool
+    connection: Connection, task_ids: Sequence[UUID], *, full: bool
 ) -> Mapping[UUID, Sequence[StageRow]]:
     stages: dict[UUID, list[StageRow]] = {}
     if not task_ids:
         return stages
-    for record in await pool.fetch(READ_STAGES, task_ids, full):
+    for record in await connection.fetch(READ_STAGES, task_ids, full):
         fields = dict(record)
         stages.setdefault(fields.pop("task_id"), []).append(StageRow(**fields))
     return stages

@@ -23,11 +23,18 @@ NAME_RULE: Final = (
 class Violations:
     """Collects what is wrong with a request."""
 
-    def __init__(self) -> None:
-        self._found: list[Violation] = []
+    def __init__(
+        self, found: list[Violation] | None = None, *, within: str = ""
+    ) -> None:
+        self._found = [] if found is None else found
+        self._within = within
+
+    def within(self, path: str) -> Violations:
+        """The same collection, for a part of the request: fields are named under it."""
+        return Violations(self._found, within=f"{self._within}{path}.")
 
     def add(self, field: str, description: str) -> None:
-        self._found.append(Violation(field, description))
+        self._found.append(Violation(f"{self._within}{field}", description))
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -30,6 +30,7 @@ EXPECTED = Expected(
         "task_status": READ_AND_DELETE,
         "task_stages": READ_AND_DELETE,
         "task_outputs": READ_AND_DELETE,
+        "content_windows": READ_AND_DELETE,
         "stream_floor": {"SELECT": ALL, "UPDATE": frozenset({"position"})},
     },
 )

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
 from tandem import limits
-from tandem.errors import InvalidRequest, NotBuilt
+from tandem.errors import InvalidRequest
 from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import task_pb2
 from tandem_creator.drafts import Defaulted
@@ -153,12 +153,55 @@ def test_p10_every_fault_is_named_at_once() -> None:
     }
 
 
-def test_a_content_window_is_not_misread() -> None:
-    request = a_request()
-    request.content_window.window.CopyFrom(seconds(10))
+BAD_WINDOWS: list[tuple[pb.ContentWindow, dict[str, Any], str]] = [
+    (pb.ContentWindow(), {}, "content_window.window"),
+    (pb.ContentWindow(window=seconds(0)), {}, "content_window.window"),
+    (pb.ContentWindow(window=seconds(DAY + 1)), {}, "content_window.window"),
+    (
+        pb.ContentWindow(window=seconds(10), payload_keys=["topik"]),
+        {},
+        "content_window.payload_keys",
+    ),
+    (pb.ContentWindow(window=seconds(10)), {"external_id": "x"}, "content_window"),
+    (
+        pb.ContentWindow(window=seconds(10)),
+        {"request_id": a_new_id()},
+        "content_window",
+    ),
+]
 
-    with pytest.raises(NotBuilt):
-        parse_create(request)
+
+@pytest.mark.parametrize(("window", "ids", "field"), BAD_WINDOWS)
+def test_a_bad_content_window_is_named(
+    window: pb.ContentWindow, ids: dict[str, Any], field: str
+) -> None:
+    request = a_request(payload={"topic": "Tea"}, **ids)
+    request.content_window.CopyFrom(window)
+
+    assert list(faults(request)) == [field]
+
+
+def test_content_is_compared_by_the_keys_that_are_named() -> None:
+    def key(payload: dict[str, Any], *keys: str) -> bytes:
+        request = a_request(payload=payload)
+        request.content_window.window.CopyFrom(seconds(10))
+        request.content_window.payload_keys.extend(keys)
+        draft = parse_create(request)
+        assert draft.window
+        return draft.window.content_key
+
+    assert key({"a": 1, "b": 1}, "a") == key({"a": 1, "b": 2}, "a")
+    assert key({"a": 1, "b": 1}, "b", "a") == key({"b": 1, "a": 1}, "a", "b", "a")
+    assert key({"a": 1, "b": 1}) == key({"b": 1, "a": 1})
+    assert key({"a": 1, "b": 1}) != key({"a": 1, "b": 2})
+    assert key({"a": 1}, "a", "b") != key({"a": 1, "b": None}, "a", "b")
+
+
+def test_request_ids_may_be_made_mandatory() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_create(a_request(external_id="x"), require_request_id=True)
+
+    assert [v.field for v in caught.value.violations] == ["request_id"]
 
 
 def test_what_is_at_its_limit_passes() -> None:

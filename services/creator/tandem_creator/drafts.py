@@ -30,6 +30,15 @@ class Defaulted(IntFlag):
 NOTHING_DEFAULTED: Final = Defaulted(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which equal content is the same task."""
+
+    length: timedelta
+    content_key: bytes
+    """Equal for equal content; 32 bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draft:
     """A create that passed every check. None and empty maps stand for unset."""
@@ -62,6 +71,7 @@ class Draft:
     policy: creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType = (
         creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_RETURN_EXISTING
     )
+    window: Window | None = None
     task_id: UUID = field(default_factory=uuid7)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -68,18 +68,24 @@ class Flusher:
             if lost := _unanswered(answers):
                 aside.create_task(self._settle(lost))
 
-    async def _create(self, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+    async def _create(
+        self, drafts: Sequence[Draft], gone: Collection[UUID] = ()
+    ) -> dict[UUID, Answer]:
         for _ in range(TRIES - 1):
             try:
-                return await self._create_once(drafts)
+                return await self._create_once(drafts, gone)
             except asyncpg.TransactionRollbackError:
                 continue
-        return await self._create_once(drafts)
+        return await self._create_once(drafts, gone)
 
-    async def _create_once(self, drafts: Sequence[Draft]) -> dict[UUID, Answer]:
+    async def _create_once(
+        self, drafts: Sequence[Draft], gone: Collection[UUID]
+    ) -> dict[UUID, Answer]:
         try:
             async with _connection(self._pool) as connection:
-                created = await create_tasks(connection, drafts, lanes=self._lanes)
+                created = await create_tasks(
+                    connection, drafts, lanes=self._lanes, gone=gone
+                )
         except CUT_OFF as error:
             raise CutOff from error
         if created:
@@ -100,14 +106,15 @@ class Flusher:
             aside.create_task(self.flush({draft: answer}, aside=aside))
 
     async def _settle(self, lost: Answers) -> None:
-        """Answer those whose ids are taken with the tasks that hold them."""
+        """Answer those whose ids or contents are taken with the tasks that hold them."""
         try:
             for _ in range(TRIES):
-                _answer(lost, await find_winners(self._pool, list(lost)))
+                found = await find_winners(self._pool, list(lost))
+                _answer(lost, found.winners)
                 if not (lost := _unanswered(lost)):
                     return
                 # Whoever held the id is gone again, so it may be free now.
-                _answer(lost, await self._create(list(lost)))
+                _answer(lost, await self._create(list(lost), found.gone))
                 if not (lost := _unanswered(lost)):
                     return
         except Exception as error:  # noqa: BLE001 - each of them answers its callers

@@ -70,12 +70,20 @@ EXPECTED: Final = Expected(
             "UPDATE": frozenset({"types", "member_id", "take_time"}),
             "DELETE": ALL,
         },
+        "content_windows": {
+            "SELECT": ALL,
+            "INSERT": frozenset(
+                {"content_key", "task_id", "create_time", "window_length"}
+            ),
+            "UPDATE": frozenset({"task_id", "create_time", "window_length"}),
+        },
     },
     sequences={"positions": frozenset({"SELECT", "USAGE", "UPDATE"})},
     functions=frozenset(
         {
             "marker_key_v1",
             "create_tasks_v1",
+            "create_in_windows_v1",
             "settled_position_v1",
             "enter_epoch_v1",
         }

@@ -12,7 +12,7 @@ from tandem.tasks import TaskRow, read_tasks
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
 from tandem_creator.parsing import parse_view
-from tandem_creator.store.winners import find_by_external_ids, find_by_request_ids
+from tandem_creator.store.holders import find_by_external_ids, find_by_request_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from tandem import access, tasks, wire
@@ -18,6 +19,15 @@ from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
 
 Response = creator_pb2.CreateTaskResponse
+
+REJECT: Final = creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_REJECT
+
+EXISTING_REASONS: Final = MappingProxyType(
+    {
+        Match.EXTERNAL_ID: creator_pb2.EXISTING_REASON_EXTERNAL_ID,
+        Match.CONTENT: creator_pb2.EXISTING_REASON_CONTENT_WINDOW,
+    }
+)
 
 UNSET_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,7 +79,7 @@ def _basic(row: TaskRow) -> TaskRow:
 def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
     task = render(winner.row, full=full)
     if differing := differing_fields(draft, winner.row):
-        raise _reused(draft, winner.row, differing)
+        raise _reused(winner.row, differing)
     return Response(
         task=task,
         outcome=Response.OUTCOME_REPLAYED,
@@ -77,37 +87,56 @@ def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
     )
 
 
-def _reused(draft: Draft, row: TaskRow, differing: list[str]) -> RequestIdReused:
-    created = wire.timestamp(row.create_time)
+def _reused(row: TaskRow, differing: list[str]) -> RequestIdReused:
     return RequestIdReused(
-        f"request_id made another task; these fields differ: {', '.join(differing)}",
+        f"request_id made {_first_call(row)}; these fields differ: {', '.join(differing)}",
         violations=[
             Violation(path, "differs from what this request_id created")
             for path in differing
         ],
-        task_id=str(row.task_id),
-        request_id=str(draft.request_id),
-        create_time=created.ToJsonString() if created else "",
-        created_by=row.created_by or "",
         differing_fields=",".join(differing),
+        **_first_call_metadata(row),
     )
+
+
+def _first_call(row: TaskRow) -> str:
+    """The task that was there first: whose it is, and since when."""
+    by = f" by {row.created_by}" if row.created_by else ""
+    return f"task {row.task_id}, created {_when(row)}{by},"
+
+
+def _first_call_metadata(row: TaskRow) -> dict[str, str]:
+    return {
+        "task_id": str(row.task_id),
+        "request_id": str(row.request_id),
+        "create_time": _when(row),
+        "created_by": row.created_by or "",
+    }
+
+
+def _when(row: TaskRow) -> str:
+    created = wire.timestamp(row.create_time)
+    return created.ToJsonString() if created else ""
 
 
 def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
     task = render(winner.row, full=full)
-    if draft.policy == creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_REJECT:
-        raise ExternalIdTaken(
-            "another request holds this external id",
-            violations=[Violation("spec.external_id", "is taken")],
-            task_id=str(winner.row.task_id),
-            request_id=str(winner.row.request_id),
-        )
+    if winner.match is Match.EXTERNAL_ID and draft.policy == REJECT:
+        raise _taken(winner.row)
     return Response(
         task=task,
         outcome=Response.OUTCOME_EXISTING,
         request_id=str(draft.request_id),
         differing_fields=differing_fields(draft, winner.row),
-        existing_reason=creator_pb2.EXISTING_REASON_EXTERNAL_ID,
+        existing_reason=EXISTING_REASONS[winner.match],
+    )
+
+
+def _taken(row: TaskRow) -> ExternalIdTaken:
+    return ExternalIdTaken(
+        f"{_first_call(row)} holds this external id",
+        violations=[Violation("spec.external_id", "is taken")],
+        **_first_call_metadata(row),
     )
 
 

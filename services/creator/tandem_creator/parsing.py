@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from google.protobuf import struct_pb2
 
 from tandem import limits, wire
-from tandem.errors import NotBuilt
 from tandem.v1 import creator_pb2, task_pb2
 from tandem.validation import Violations
 from tandem_creator.drafts import DEFAULT_PRIORITY, Defaulted, Draft
+from tandem_creator.windows import parse_window
 
 NOTHING: Final = timedelta(0)
 
 SHORTEST_TIMEOUT: Final = timedelta(milliseconds=1)
 """An attempt that may take no time at all could never succeed."""
+
+NO_SPEC: Final[Mapping[str, Any]] = MappingProxyType({"project": "", "type": ""})
 
 SPAN_LIMITS: Final = MappingProxyType(
     {
@@ -32,6 +35,7 @@ SPAN_LIMITS: Final = MappingProxyType(
 def parse_create(
     request: creator_pb2.CreateTaskRequest,
     *,
+    require_request_id: bool = False,
     created_by: str = "",
     trace_context: str = "",
 ) -> Draft:
@@ -39,21 +43,50 @@ def parse_create(
 
     Raises:
         InvalidRequest: names every field at fault.
-        NotBuilt: it asks for a content window.
     """
-    if request.HasField("content_window"):
-        raise NotBuilt("content windows are not part of this release")
     found = Violations()
-    request_id = found.uuid("request_id", request.request_id, required=False)
-    fields = _parse_spec(request.spec, found) if _has_spec(request, found) else {}
-    policy = _known(found, "external_id_policy", request.external_id_policy)
+    request_id = found.uuid(
+        "request_id", request.request_id, required=require_request_id
+    )
+    draft = parse_draft(
+        request,
+        found,
+        request_id=request_id,
+        created_by=created_by,
+        trace_context=trace_context,
+    )
     parse_view(request.view, found)
     found.refuse()
+    return draft
+
+
+def parse_draft(
+    request: creator_pb2.CreateTaskRequest,
+    found: Violations,
+    *,
+    request_id: UUID | None,
+    created_by: str,
+    trace_context: str,
+) -> Draft:
+    """The request as a draft, which is void where anything was found.
+
+    Args:
+        request: one create.
+        found: takes every fault.
+        request_id: checked already; None: one is made.
+        created_by: who calls, as authentication named them.
+        trace_context: of the call.
+    """
+    fields = _parse_spec(request.spec, found) if _has_spec(request, found) else NO_SPEC
+    policies = creator_pb2.CreateTaskRequest.ExternalIdPolicy.values()
+    found.known_enum("external_id_policy", request.external_id_policy, policies)
+    window = parse_window(request, fields.get("payload"), found)
     return Draft(
         **fields,
         request_id=request_id or uuid4(),
         has_own_request_id=request_id is not None,
-        policy=policy,
+        policy=request.external_id_policy,
+        window=window,
         created_by=created_by or None,
         trace_context=trace_context or None,
     )
@@ -74,16 +107,6 @@ def _has_spec(request: creator_pb2.CreateTaskRequest, found: Violations) -> bool
         found.add("spec", "is required")
         return False
     return True
-
-
-def _known(
-    found: Violations,
-    field: str,
-    policy: creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType,
-) -> creator_pb2.CreateTaskRequest.ExternalIdPolicy.ValueType:
-    policies = creator_pb2.CreateTaskRequest.ExternalIdPolicy.values()
-    found.known_enum(field, policy, policies)
-    return policy
 
 
 def _parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:

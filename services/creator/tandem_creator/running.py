@@ -123,7 +123,13 @@ def _assemble(
     batcher = Batcher(Flusher(pool, lanes=lanes, ring=bell.ring))
     stream = Stream(pool, horizon=horizon, epoch=epoch, frame=timing.frame)
     groups = Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend)
-    servicer = CreatorServicer(pool, batcher=batcher, stream=stream, groups=groups)
+    servicer = CreatorServicer(
+        pool,
+        batcher=batcher,
+        stream=stream,
+        groups=groups,
+        require_request_id=settings.require_request_id,
+    )
     server = Server(servicer, SERVICE, listen=settings.listen)
     return _Parts(batcher, bell, listener, groups, horizon, server)
 

@@ -39,7 +39,9 @@ class CreatorServicer:
         batcher: Batcher,
         stream: Stream,
         groups: Groups,
+        require_request_id: bool = False,
     ) -> None:
+        self._require_request_id = require_request_id
         self._pool = pool
         self._groups = groups
         self._batcher = batcher
@@ -51,6 +53,7 @@ class CreatorServicer:
         bind_contextvars(request_id=request.request_id[:36])
         draft = parse_create(
             request,
+            require_request_id=self._require_request_id,
             created_by=access.current_caller.get().name,
             trace_context=_trace_context(context),
         )
@@ -62,9 +65,9 @@ class CreatorServicer:
         return _noted(respond(draft, answer, full=full))
 
     async def _preview(self, draft: Draft, *, full: bool) -> pb.CreateTaskResponse:
-        winners = await find_winners(self._pool, [draft])
-        if winners:
-            return _noted(respond(draft, winners[draft.task_id], full=full))
+        found = await find_winners(self._pool, [draft])
+        if winner := found.winners.get(draft.task_id):
+            return _noted(respond(draft, winner, full=full))
         return respond_created(draft, None, full=full)
 
     async def BatchCreateTasks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem.settings import Address, Settings, Text
+from tandem.settings import Address, Flag, Settings, Text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,3 +16,6 @@ class CreatorSettings(Settings):
 
     port_file: Text = ""
     """A file to write the port into, once it is listened on. Unset: none."""
+
+    require_request_id: Flag = False
+    """Whether a create without a request id, its own or its batch's, is refused."""

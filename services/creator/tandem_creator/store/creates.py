@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,15 @@ FROM tandem.create_tasks_v1(
 ) AS c
 """
 
+CREATE_IN_WINDOWS: Final = """
+SELECT c.new_task_id, c.new_position, c.new_create_time, c.new_due_time
+FROM tandem.create_in_windows_v1(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+    $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23
+) AS c
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -32,25 +41,36 @@ class Created:
 
 
 async def create_tasks(
-    connection: Connection, drafts: Sequence[Draft], *, lanes: Lanes
+    connection: Connection,
+    drafts: Sequence[Draft],
+    *,
+    lanes: Lanes,
+    gone: Collection[UUID] = (),
 ) -> dict[UUID, Created]:
     """Insert what is free, in one transaction; answer the new ones by task id.
 
-    A draft without an answer lost to another task with its request id or its
-    external id, which is for a later statement to read.
+    A draft without an answer lost to another task with its request id, its
+    external id or its content, which is for a later statement to read. `gone` are
+    tasks that hold a content and exist no more.
     """
     drafts = sorted(drafts, key=lambda draft: draft.insert_order)
     lane_ids = await lanes.ids(connection, [(d.queue, d.priority) for d in drafts])
-    records = await connection.fetch(CREATE_TASKS, *_columns(drafts, lane_ids))
-    return {
-        record["new_task_id"]: Created(
-            record["new_task_id"],
-            record["new_position"],
-            record["new_create_time"],
-            record["new_due_time"],
+    columns = _columns(drafts, lane_ids)
+    if any(draft.window for draft in drafts):
+        windows = _window_columns(drafts)
+        records = await connection.fetch(
+            CREATE_IN_WINDOWS, *columns, *windows, list(gone)
         )
-        for record in records
-    }
+    else:
+        records = await connection.fetch(CREATE_TASKS, *columns)
+    return {record["new_task_id"]: Created(*record.values()) for record in records}
+
+
+def _window_columns(drafts: Sequence[Draft]) -> list[Sequence[object]]:
+    return [
+        [d.window.content_key if d.window else None for d in drafts],
+        [d.window.length if d.window else None for d in drafts],
+    ]
 
 
 def _columns(

@@ -1,36 +1,28 @@
-"""Tasks that hold an id already: found by a statement of their own, under a fresh snapshot."""
+"""Tasks that hold what a draft asks for: found by statements of their own, under fresh snapshots."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 from uuid import UUID
 
-import asyncpg
-
+from tandem.postgres.logins import Connection
 from tandem.tasks import TaskRow, read_tasks
 from tandem_creator.drafts import Draft
-
-FIND_BY_REQUEST_ID: Final = """
-SELECT w.ordinal, t.task_id
-FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS w (project, request_id, ordinal)
-JOIN tandem.tasks AS t ON t.project = w.project AND t.request_id = w.request_id
-"""
-
-FIND_BY_EXTERNAL_ID: Final = """
-SELECT w.ordinal, t.task_id
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (project, external_id, ordinal)
-JOIN tandem.tasks AS t ON t.project = w.project AND t.external_id = w.external_id
-"""
+from tandem_creator.store.holders import (
+    find_by_contents,
+    find_by_external_ids,
+    find_by_request_ids,
+)
 
 
 class Match(StrEnum):
-    """Which id of a draft named a task that was there before."""
+    """What of a draft named a task that was there before."""
 
     REQUEST_ID = "REQUEST_ID"
     EXTERNAL_ID = "EXTERNAL_ID"
+    CONTENT = "CONTENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +33,73 @@ class Winner:
     match: Match
 
 
-async def find_by_request_ids(
-    pool: asyncpg.Pool, keys: Sequence[tuple[str, UUID]]
-) -> dict[int, UUID]:
-    """Task ids by the index of their (project, request id)."""
-    projects, request_ids = [k[0] for k in keys], [k[1] for k in keys]
-    records = await pool.fetch(FIND_BY_REQUEST_ID, projects, request_ids)
-    return {record["ordinal"] - 1: record["task_id"] for record in records}
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found for some drafts."""
+
+    winners: Mapping[UUID, Winner]
+    """By the drafts' task ids."""
+
+    gone: frozenset[UUID]
+    """Deleted tasks that a content is still claimed for."""
 
 
-async def find_by_external_ids(
-    pool: asyncpg.Pool, keys: Sequence[tuple[str, str]]
-) -> dict[int, UUID]:
-    """Task ids by the index of their (project, external id)."""
-    projects, external_ids = [k[0] for k in keys], [k[1] for k in keys]
-    records = await pool.fetch(FIND_BY_EXTERNAL_ID, projects, external_ids)
-    return {record["ordinal"] - 1: record["task_id"] for record in records}
-
-
-async def find_winners(
-    pool: asyncpg.Pool, drafts: Sequence[Draft]
-) -> dict[UUID, Winner]:
-    """The tasks that hold the drafts' ids, by the drafts' task ids."""
-    by_request = await _holders_of_request_ids(pool, drafts)
+async def find_winners(connection: Connection, drafts: Sequence[Draft]) -> Findings:
+    """The tasks that hold the drafts' ids or contents."""
+    by_request = await _holders_of_request_ids(connection, drafts)
     rest = [draft for draft in drafts if draft.task_id not in by_request]
-    by_external = await _holders_of_external_ids(pool, rest)
+    by_external = await _holders_of_external_ids(connection, rest)
+    by_content = await _holders_of_contents(connection, rest)
     # A create with the same request id may have committed since the first look,
     # and the request id decides.
-    doubtful = [draft for draft in rest if draft.task_id in by_external]
-    by_request |= await _holders_of_request_ids(pool, doubtful)
-    held = {d: (t, Match.EXTERNAL_ID) for d, t in by_external.items()}
+    found = by_external | by_content
+    doubtful = [draft for draft in rest if draft.task_id in found]
+    by_request |= await _holders_of_request_ids(connection, doubtful)
+    held = {d: (t, Match.CONTENT) for d, t in by_content.items()}
+    held |= {d: (t, Match.EXTERNAL_ID) for d, t in by_external.items()}
     held |= {d: (t, Match.REQUEST_ID) for d, t in by_request.items()}
-    return await _read_winners(pool, held)
+    return await _read(connection, held)
 
 
 async def _holders_of_request_ids(
-    pool: asyncpg.Pool, drafts: Sequence[Draft]
+    connection: Connection, drafts: Sequence[Draft]
 ) -> dict[UUID, UUID]:
-    if not drafts:
-        return {}
     keys = [(draft.project, draft.request_id) for draft in drafts]
-    return _by_draft(drafts, await find_by_request_ids(pool, keys))
+    return _by_draft(drafts, await find_by_request_ids(connection, keys))
 
 
 async def _holders_of_external_ids(
-    pool: asyncpg.Pool, drafts: Iterable[Draft]
+    connection: Connection, drafts: Iterable[Draft]
 ) -> dict[UUID, UUID]:
     named = [draft for draft in drafts if draft.external_id is not None]
-    if not named:
-        return {}
     keys = [(draft.project, draft.external_id or "") for draft in named]
-    return _by_draft(named, await find_by_external_ids(pool, keys))
+    return _by_draft(named, await find_by_external_ids(connection, keys))
+
+
+async def _holders_of_contents(
+    connection: Connection, drafts: Iterable[Draft]
+) -> dict[UUID, UUID]:
+    named = [(draft, draft.window) for draft in drafts if draft.window]
+    keys = [(window.content_key, window.length) for _, window in named]
+    found = await find_by_contents(connection, keys)
+    return _by_draft([draft for draft, _ in named], found)
 
 
 def _by_draft(drafts: Sequence[Draft], found: Mapping[int, UUID]) -> dict[UUID, UUID]:
     return {drafts[index].task_id: task_id for index, task_id in found.items()}
 
 
-async def _read_winners(
-    pool: asyncpg.Pool, held: Mapping[UUID, tuple[UUID, Match]]
-) -> dict[UUID, Winner]:
+async def _read(
+    connection: Connection, held: Mapping[UUID, tuple[UUID, Match]]
+) -> Findings:
     if not held:
-        return {}
+        return Findings({}, frozenset())
     task_ids = list({task_id for task_id, _ in held.values()})
-    rows = await read_tasks(pool, task_ids, full=True)
-    return {
+    rows = await read_tasks(connection, task_ids, full=True)
+    winners = {
         draft_id: Winner(rows[task_id], match)
         for draft_id, (task_id, match) in held.items()
         if task_id in rows
     }
+    claimed = {task_id for task_id, match in held.values() if match is Match.CONTENT}
+    return Findings(winners, frozenset(claimed - rows.keys()))
