@@ -48,6 +48,20 @@ async def test_p5_a_late_commit_is_never_skipped(creator_pool: asyncpg.Pool) -> 
     assert await read_all(creator_pool) == [late, early]
 
 
+async def test_p5_a_readers_place_stays_before_a_create_that_is_open(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    async with open_create(creator_pool) as late:
+        settled = await read_settled(creator_pool)
+        page = await read_stream(
+            creator_pool, 0, settled=settled, queues=None, limit=10
+        )
+        early = await create_one(creator_pool)
+
+    assert page.ids == []
+    assert await read_all(creator_pool, after=page.end) == [late, early]
+
+
 async def test_p5_what_was_settled_before_a_late_commit_is_sent_meanwhile(
     creator_pool: asyncpg.Pool,
 ) -> None:
