@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -28,7 +29,7 @@ def heart_of(
     pool: asyncpg.Pool, processor_id: UUID, health: Health | None = None
 ) -> Heart:
     note = (health or Health()).note
-    return Heart(pool, processor_id, interval=1.0, on_health=note)
+    return Heart(pool, processor_id, interval=1.0, dead_after=15.0, on_health=note)
 
 
 async def test_a_beat_is_by_the_databases_clock(processor_pool: asyncpg.Pool) -> None:
@@ -53,15 +54,17 @@ async def test_a_processor_that_is_not_live_is_told(
 async def test_a_heart_is_steady_only_while_each_beat_is_in_time(
     processor_pool: asyncpg.Pool,
 ) -> None:
+    """A machine that slept wakes up with a clock that has jumped."""
     heart = heart_of(processor_pool, uuid4())
-    assert heart.steady_for == 0
+    start = datetime.now(UTC)
+    assert heart.steady_for == timedelta(0)
 
-    for moment in (100.0, 101.0, 102.0):
-        heart._note_beat(moment)
-    assert heart._steady_since == 100.0
+    for seconds in (0, 1, 3, 9):
+        heart._note_beat(start + timedelta(seconds=seconds))
+    assert heart.steady_for == timedelta(seconds=9)
 
-    heart._note_beat(160.0)
-    assert heart._steady_since == 160.0
+    heart._note_beat(start + timedelta(seconds=60))
+    assert heart.steady_for == timedelta(0)
 
 
 async def test_a_database_that_is_away_ends_the_steadiness_and_the_health(
@@ -75,7 +78,7 @@ async def test_a_database_that_is_away_ends_the_steadiness_and_the_health(
     await pool.close()
 
     assert not await heart.run_once()
-    assert heart.steady_for == 0
+    assert heart.steady_for == timedelta(0)
     assert health.said == [True, False]
 
 
@@ -103,6 +106,6 @@ async def test_p8_whose_own_heart_was_not_steady_for_the_limit_judges_nobody(
     assert (await status(processor_pool, claimed.task_id))["state"] == "RUNNING"
 
     assert heart._steady_since is not None
-    heart._steady_since -= 16.0
+    heart._steady_since -= timedelta(seconds=16)
     assert await reconciler.run_once()
     assert (await status(processor_pool, claimed.task_id))["state"] == "PENDING"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -18,9 +19,6 @@ log = structlog.get_logger()
 
 OnHealth: TypeAlias = Callable[[bool], Awaitable[None]]
 
-LATE: Final = 2.0
-"""Intervals between two beats from which on the heart did not beat steadily."""
-
 
 class Heart:
     """Renews the lease; knows for how long it did so without a gap."""
@@ -31,21 +29,23 @@ class Heart:
         processor_id: UUID,
         *,
         interval: float,
+        dead_after: float,
         on_health: OnHealth,
     ) -> None:
         self._pool = pool
         self._processor_id = processor_id
         self._interval = interval
+        self._longest_gap = timedelta(seconds=dead_after) / 2
         self._on_health = on_health
-        self._steady_since: float | None = None
-        self._last_beat = 0.0
+        self._steady_since: datetime | None = None
+        self._last_beat: datetime | None = None
 
     @property
-    def steady_for(self) -> float:
-        """Seconds for which every beat was kept in time."""
-        if self._steady_since is None:
-            return 0.0
-        return time.monotonic() - self._steady_since
+    def steady_for(self) -> timedelta:
+        """For how long every beat was kept in time, by the database's clock."""
+        if self._steady_since is None or self._last_beat is None:
+            return timedelta(0)
+        return self._last_beat - self._steady_since
 
     async def run(self) -> None:
         """Beat for ever.
@@ -62,19 +62,21 @@ class Heart:
         """One beat. Answers whether the database took it."""
         try:
             async with asyncio.timeout(max(self._interval, 1.0)):
-                await members.beat(self._pool, self._processor_id)
+                moment = await members.beat(self._pool, self._processor_id)
         except STORE_AWAY as error:
             log.warning("heartbeat failed", error=type(error).__name__)
             self._steady_since = None
             await self._on_health(False)
             return False
-        self._note_beat(time.monotonic())
+        self._note_beat(moment)
         await self._on_health(True)
         return True
 
-    def _note_beat(self, now: float) -> None:
-        # A process that was stopped and goes on has seen nobody else's beats.
-        late = now - self._last_beat > LATE * self._interval
+    def _note_beat(self, moment: datetime) -> None:
+        # After a pause of this process, or of the whole machine, the others may
+        # not have had the time for a beat. Under half the limit they had.
+        last = self._last_beat
+        late = last is not None and moment - last > self._longest_gap
         if self._steady_since is None or late:
-            self._steady_since = now
-        self._last_beat = now
+            self._steady_since = moment
+        self._last_beat = moment

@@ -50,6 +50,9 @@ class Surroundings:
 
     settings: ProcessorSettings
     pool: asyncpg.Pool
+    heart_pool: asyncpg.Pool
+    """For heartbeats alone: they never wait behind the words of handlers."""
+
     handlers: Handlers
     handler_loop: asyncio.AbstractEventLoop
     on_health: OnHealth
@@ -79,9 +82,10 @@ class Life:
             pool, processor_id, handlers=self._handlers, runner=self.runner
         )
         self._heart = Heart(
-            pool,
+            surroundings.heart_pool,
             processor_id,
             interval=self._settings.heartbeat,
+            dead_after=self._settings.dead_after,
             on_health=surroundings.on_health,
         )
         self._intake = self._make_intake()

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -24,7 +25,7 @@ UPDATE tandem.processors AS p
 SET heartbeat_time = now()
 WHERE p.processor_id = $1
   AND p.state = 'LIVE'
-RETURNING p.processor_id
+RETURNING p.heartbeat_time
 """
 
 # A row under which tasks still run stays, to be found by a reconciler.
@@ -84,14 +85,16 @@ async def join(
     await pool.execute(JOIN, processor_id, host, os.getpid(), queues, types)
 
 
-async def beat(pool: asyncpg.Pool, processor_id: UUID) -> None:
-    """Renew the lease on every claimed task.
+async def beat(pool: asyncpg.Pool, processor_id: UUID) -> datetime:
+    """Renew the lease on every claimed task. Answers when, by the database's clock.
 
     Raises:
         DeclaredDead: the row is not LIVE any more.
     """
-    if await pool.fetchval(BEAT, processor_id) is None:
+    moment: datetime | None = await pool.fetchval(BEAT, processor_id)
+    if moment is None:
         raise DeclaredDead
+    return moment
 
 
 async def leave(pool: asyncpg.Pool, processor_id: UUID) -> bool:

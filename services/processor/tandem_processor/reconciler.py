@@ -37,7 +37,7 @@ class Reconciler:
         self._pool = pool
         self._processor_id = processor_id
         self._heart = heart
-        self._dead_after = dead_after
+        self._dead_after = timedelta(seconds=dead_after)
         self._interval = interval
         self._types = handlers.types
         self._max_attempts = [
@@ -61,7 +61,7 @@ class Reconciler:
         burial = await crashes.bury_one(
             self._pool,
             self._processor_id,
-            dead_after=timedelta(seconds=self._dead_after),
+            dead_after=self._dead_after,
             types=self._types,
             max_attempts=self._max_attempts,
         )

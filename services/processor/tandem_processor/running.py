@@ -49,7 +49,10 @@ async def run_processor(
         WrongPrivileges: the login is not exactly as the processor's should be.
         PortTaken: somebody else has the address.
     """
-    async with _pool(settings) as pool:
+    async with (
+        _pool(settings, size=settings.pool_size) as pool,
+        _pool(settings, size=1) as heart_pool,
+    ):
         await _require_privileges(pool)
         watch = Watch(pool)
         server = Server(ProcessorServicer(pool, watch), SERVICE, listen=settings.listen)
@@ -58,6 +61,7 @@ async def run_processor(
         surroundings = Surroundings(
             settings=settings,
             pool=pool,
+            heart_pool=heart_pool,
             handlers=handlers,
             handler_loop=handler_loop.loop,
             on_health=_Health(server, stop).note,
@@ -125,9 +129,11 @@ def write_port(port: int, path: Path) -> None:
 
 
 @asynccontextmanager
-async def _pool(settings: ProcessorSettings) -> AsyncIterator[asyncpg.Pool]:
+async def _pool(
+    settings: ProcessorSettings, *, size: int
+) -> AsyncIterator[asyncpg.Pool]:
     pool = await create_pool(
-        settings.database_url, size=settings.pool_size, application_name=APPLICATION
+        settings.database_url, size=size, application_name=APPLICATION
     )
     try:
         yield pool

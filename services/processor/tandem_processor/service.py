@@ -76,9 +76,12 @@ class ProcessorServicer:
         full = is_full(request.view, violations, default=False)
         task_id = _task_id(request.task_id, violations)
         async with self._watch.following(task_id) as changes:
+            sent = None
             while True:
                 row = await self._read(task_id, full=full)
-                yield pb.WatchTaskResponse(task=tasks.render_task(row))
+                if row != sent:
+                    yield pb.WatchTaskResponse(task=tasks.render_task(row))
+                    sent = row
                 if row.state.is_final:
                     return
                 while not await changes.wait():

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 TICK_SECONDS: Final = 0.25
 """The longest that a change made by another process stays unseen."""
 
+QUIET_SECONDS: Final = limits.FRAME_SECONDS - 1
+"""A second before the limit: a bell that told nothing new begins the wait again."""
+
 # Whatever changes in a status, its stages or outputs, moves update_time too.
 READ_MARKS: Final = """
 SELECT s.task_id, s.state::text AS state, s.claim, s.update_time
@@ -64,7 +67,7 @@ class Watch:
         pool: asyncpg.Pool,
         *,
         tick_seconds: float = TICK_SECONDS,
-        frame_seconds: float = limits.FRAME_SECONDS,
+        frame_seconds: float = QUIET_SECONDS,
     ) -> None:
         self._pool = pool
         self._tick_seconds = tick_seconds
