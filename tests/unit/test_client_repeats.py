@@ -1,0 +1,91 @@
+"""When a call is sent again, and when it is given up."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from tandem import errors
+from tandem.client.failures import CallFailed, TimedOut, Unreachable
+from tandem.client.repeats import FIRST_WAIT, LONGEST_WAIT, Endurance, Repeats, Wait
+from tandem.errors import TandemError
+
+AWAY = Unreachable("away", code=grpc.StatusCode.UNAVAILABLE)
+LATE = TimedOut("late", code=grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def test_waits_grow_with_jitter_up_to_a_limit() -> None:
+    wait = Wait()
+
+    waits = [wait.after(AWAY) for _ in range(8)]
+
+    ends = [min(FIRST_WAIT * 2**n, LONGEST_WAIT) for n in range(8)]
+    assert all(end / 2 <= w <= end for w, end in zip(waits, ends, strict=True))
+
+
+def test_a_wait_is_never_shorter_than_the_service_asked_for() -> None:
+    busy = errors.StoreUnavailable("away")
+    busy.retry_after = 60.0
+
+    assert Wait().after(busy) == 60
+
+
+@pytest.mark.parametrize("failure", [AWAY, LATE, errors.Stopping("x")])
+def test_what_leaves_the_outcome_open_is_sent_again(failure: TandemError) -> None:
+    assert Repeats(30, single=10, now=0).pause(failure, now=1) is not None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.InvalidRequest("x"),
+        errors.RequestIdReused("x"),
+        errors.OutcomeUnknown("x"),
+        errors.Overloaded("x"),
+        CallFailed("x", code=grpc.StatusCode.INTERNAL),
+    ],
+    ids=lambda f: type(f).__name__,
+)
+def test_what_is_decided_is_not_sent_again(failure: TandemError) -> None:
+    assert Repeats(30, single=10, now=0).pause(failure, now=1) is None
+
+
+def test_a_try_takes_its_own_limit_or_what_is_left_of_the_whole() -> None:
+    repeats = Repeats(30, single=10, now=100)
+
+    assert [repeats.next_limit(now) for now in (100, 125, 140)] == [10, 5, 0]
+
+
+def test_a_repeat_that_would_begin_too_late_is_not_waited_for() -> None:
+    assert Repeats(30, single=10, now=0).pause(AWAY, now=29.9) is None
+
+
+def test_a_stream_is_opened_again_for_as_long_as_an_outage_may_last() -> None:
+    endurance = Endurance(None, outage=60, now=0)
+
+    assert endurance.pause(AWAY, now=1000) is not None
+    assert endurance.pause(AWAY, now=1050) is not None
+    assert endurance.pause(AWAY, now=1060) is None
+
+
+def test_a_frame_ends_an_outage() -> None:
+    endurance = Endurance(None, outage=60, now=0)
+    endurance.pause(AWAY, now=0)
+    endurance.heard()
+
+    assert endurance.pause(AWAY, now=59.9) is not None
+
+
+def test_a_stream_with_a_limit_ends_with_it() -> None:
+    endurance = Endurance(10, outage=60, now=100)
+
+    assert endurance.time_left(104) == 6
+    assert endurance.pause(AWAY, now=104) is not None
+    assert endurance.pause(AWAY, now=109.9) is None
+    assert endurance.pause(LATE, now=104) is None
+
+
+def test_a_stream_is_not_opened_again_once_it_was_refused() -> None:
+    refused = errors.ResumeTokenExpired("x")
+
+    assert Endurance(None, outage=60, now=0).pause(refused, now=0) is None
