@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tandem import logs
-from tandem.cli.failures import CallFailed
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import common, common_options
 from tandem.cli.output import console, print_json
@@ -83,7 +82,7 @@ def _run(plan: Plan, *, as_json: bool) -> Report:
     logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     asyncio.run(until_interrupted(work(), on_interrupt=stopping))
     if not reports:
-        raise CallFailed("interrupted before everything was published")
+        raise click.Abort
     return reports[0]
 
 

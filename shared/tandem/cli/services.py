@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ def migrate(
     With --admin-url the roles' passwords are read from TANDEM_OWNER_PASSWORD,
     TANDEM_CREATOR_PASSWORD, TANDEM_PROCESSOR_PASSWORD and TANDEM_JANITOR_PASSWORD.
     """
-    logs.configure("tandem", out=sys.stderr)
+    logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     if admin_url:
         applied = asyncio.run(_from_nothing(admin_url, database, os.environ))
     elif owner_url:

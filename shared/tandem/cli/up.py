@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def up(
         processors=processors,
     )
     chorus = Chorus(as_json=common(context).json or not sys.stdout.isatty())
-    logs.configure("tandem", form=chorus.form, out=sys.stderr)
+    logs.configure("tandem", form=chorus.form, level=logging.WARNING, out=sys.stderr)
     asyncio.run(until_interrupted(serve(plan, chorus), on_interrupt=chorus.stopping))
     chorus.say("stopped")
 
