@@ -88,6 +88,20 @@ check-deploy: $(DEV)  ## Check the Dockerfile, the compose file and the shell sc
 mutants: $(DEV)  ## Break each promise in a copy, and demand that its tests notice
 	@python tools/mutants.py $(ARGS)
 
+# --- measuring ---------------------------------------------------------------
+
+# The peers live apart: what they pull in is no part of what is measured.
+PEERS := $(VENV)/bench
+
+$(PEERS)/.filled: pyproject.toml
+	@tools/make_venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet '.[bench]'
+	@touch $@
+
+.PHONY: bench-create
+bench-create: $(SERVER) $(PEERS)/.filled  ## Measure creation against ceiling, floor and peers (ARGS=--quick)
+	@python -m benchmarks.create --peers $(PEERS)/bin/python $(ARGS)
+
 # --- generating --------------------------------------------------------------
 
 .PHONY: format

@@ -1,0 +1,127 @@
+"""One table: what was measured, against what, and whether it is what was asked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from benchmarks.loads.shared import Figures
+from benchmarks.measures import Bench
+from benchmarks.plan import Series
+from benchmarks.rows import Row, rows
+
+NOISY = 0.30
+"""A spread over the rounds that makes a figure too noisy to be believed."""
+
+PACKAGES = ("tandem-tasks", "grpcio", "protobuf", "asyncpg", "uvloop", "structlog")
+
+HEAD = ("row", "what", "figure", "against", "ratio", "asked", "verdict", "spread")
+
+CPU = ("load", "server", "postgres", "others")
+
+BUSY = (
+    "what",
+    "per second",
+    "p50 ms",
+    "p99 ms",
+    "load",
+    "server",
+    "Postgres",
+    "others",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How the figures came about."""
+
+    rounds: int
+    seconds: float
+    seed: int
+
+
+def report(series: Series, bench: Bench, run: Run) -> str:
+    """The whole run as Markdown."""
+    judged = [_judged(row, series) for row in rows(series)]
+    return "\n".join(
+        [
+            *_heading(bench, run),
+            "",
+            *_table(HEAD, judged),
+            "",
+            "Everything measured: what one call cost on both sides and in the database, and the"
+            " cores that each kept busy. `others` is the rest of the machine.",
+            "",
+            *_table(BUSY, _busy(series)),
+            "",
+        ]
+    )
+
+
+def _heading(bench: Bench, run: Run) -> Iterator[str]:
+    now = datetime.now(UTC)
+    facts = bench.databases.facts()
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    peers = ", ".join(f"{name} {found}" for name, found in bench.peer_versions.items())
+    yield f"## {now:%Y-%m-%d %H:%M} UTC: {run.rounds} rounds of {run.seconds:g} s, seed {run.seed}"
+    yield ""
+    yield f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {packages}."
+    yield f"Peers: {peers or 'not installed'}."
+    yield (
+        f"PostgreSQL {facts['server_version']}, fsync {facts['fsync']},"
+        f" synchronous_commit {facts['synchronous_commit']}, else as it comes."
+    )
+    yield f"Load average at the end: {os.getloadavg()[0]:.1f}."
+
+
+def _judged(row: Row, series: Series) -> Sequence[str]:
+    if not row.figures:
+        return (row.name, row.what, "not built", row.against, "", row.asked, "", "")
+    middle = statistics.median(row.figures)
+    spread = row.spread(series)
+    verdict = "reached" if row.is_reached(middle) else "MISSED"
+    if spread > NOISY:
+        verdict += ", too noisy to be believed"
+    return (
+        row.name,
+        row.what,
+        row.told,
+        row.against,
+        f"{middle:.2f}" if row.is_ratio else "",
+        row.asked,
+        verdict,
+        f"{spread:.0%}",
+    )
+
+
+def _busy(series: Series) -> Iterator[Sequence[str]]:
+    for name in series.found:
+        found = series.median(name)
+        yield (
+            name,
+            f"{found.rate:,.0f}",
+            f"{found.p50:.2f}" if found.p50 else "",
+            f"{found.p99:.2f}" if found.p99 else "",
+            _each(found),
+            *(f"{found.cores[g]:.2f}" if g in found.cores else "" for g in CPU),
+        )
+
+
+def _each(found: Figures) -> str:
+    """What one call cost altogether, on both sides and in the database."""
+    ours = sum(found.cores.get(each, 0.0) for each in CPU[:-1])
+    return f"{ours / found.rate * 1_000_000:,.0f}" if ours else ""
+
+
+def _table(
+    head: Sequence[str], body: Sequence[Sequence[str]] | Iterator[Sequence[str]]
+) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for cells in body:
+        yield f"| {' | '.join(cells)} |"
