@@ -18,6 +18,7 @@ class Proxy:
         self._whole = True
         self._answers = True
         self._open: set[asyncio.StreamWriter] = set()
+        self._deaf: set[asyncio.StreamWriter] = set()
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -28,6 +29,10 @@ class Proxy:
     def swallow_answers(self) -> None:
         """From here on requests pass, and nothing comes back."""
         self._answers = False
+
+    def deafen(self) -> None:
+        """Nothing more comes back on what is open; what is opened later is whole."""
+        self._deaf |= self._open
 
     def cut(self) -> None:
         """Break what is open; what is opened later is broken at once."""
@@ -65,7 +70,7 @@ class Proxy:
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
-                if answers and not self._answers:
+                if answers and (not self._answers or writer in self._deaf):
                     continue
                 writer.write(data)
                 await writer.drain()

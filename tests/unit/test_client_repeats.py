@@ -32,7 +32,7 @@ def test_a_wait_is_never_shorter_than_the_service_asked_for() -> None:
 
 @pytest.mark.parametrize("failure", [AWAY, LATE, errors.Stopping("x")])
 def test_what_leaves_the_outcome_open_is_sent_again(failure: TandemError) -> None:
-    assert Repeats(30, single=10, now=0).pause(failure, now=1) is not None
+    assert Repeats(30, single=10, now=0).pause(failure, now=1) > 0
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,8 @@ def test_what_leaves_the_outcome_open_is_sent_again(failure: TandemError) -> Non
     ids=lambda f: type(f).__name__,
 )
 def test_what_is_decided_is_not_sent_again(failure: TandemError) -> None:
-    assert Repeats(30, single=10, now=0).pause(failure, now=1) is None
+    with pytest.raises(type(failure)):
+        Repeats(30, single=10, now=0).pause(failure, now=1)
 
 
 def test_a_try_takes_its_own_limit_or_what_is_left_of_the_whole() -> None:
@@ -57,15 +58,27 @@ def test_a_try_takes_its_own_limit_or_what_is_left_of_the_whole() -> None:
 
 
 def test_a_repeat_that_would_begin_too_late_is_not_waited_for() -> None:
-    assert Repeats(30, single=10, now=0).pause(AWAY, now=29.9) is None
+    with pytest.raises(Unreachable):
+        Repeats(30, single=10, now=0).pause(AWAY, now=29.9)
+
+
+def test_why_no_try_succeeded_is_told_rather_than_that_the_time_is_over() -> None:
+    repeats = Repeats(30, single=10, now=0)
+    repeats.pause(AWAY, now=1)
+
+    with pytest.raises(Unreachable):
+        repeats.pause(LATE, now=30)
+    with pytest.raises(TimedOut):
+        Repeats(30, single=30, now=0).pause(LATE, now=30)
 
 
 def test_a_stream_is_opened_again_for_as_long_as_an_outage_may_last() -> None:
     endurance = Endurance(None, outage=60, now=0)
 
-    assert endurance.pause(AWAY, now=1000) is not None
-    assert endurance.pause(AWAY, now=1050) is not None
-    assert endurance.pause(AWAY, now=1060) is None
+    assert endurance.pause(AWAY, now=1000) > 0
+    assert endurance.pause(AWAY, now=1050) > 0
+    with pytest.raises(Unreachable):
+        endurance.pause(AWAY, now=1060)
 
 
 def test_a_frame_ends_an_outage() -> None:
@@ -73,19 +86,21 @@ def test_a_frame_ends_an_outage() -> None:
     endurance.pause(AWAY, now=0)
     endurance.heard()
 
-    assert endurance.pause(AWAY, now=59.9) is not None
+    assert endurance.pause(AWAY, now=59.9) > 0
 
 
 def test_a_stream_with_a_limit_ends_with_it() -> None:
     endurance = Endurance(10, outage=60, now=100)
 
     assert endurance.time_left(104) == 6
-    assert endurance.pause(AWAY, now=104) is not None
-    assert endurance.pause(AWAY, now=109.9) is None
-    assert endurance.pause(LATE, now=104) is None
+    assert endurance.pause(AWAY, now=104) > 0
+    for failure, now in ((AWAY, 109.9), (LATE, 104)):
+        with pytest.raises(type(failure)):
+            endurance.pause(failure, now=now)
 
 
 def test_a_stream_is_not_opened_again_once_it_was_refused() -> None:
     refused = errors.ResumeTokenExpired("x")
 
-    assert Endurance(None, outage=60, now=0).pause(refused, now=0) is None
+    with pytest.raises(errors.ResumeTokenExpired):
+        Endurance(None, outage=60, now=0).pause(refused, now=0)

@@ -35,10 +35,7 @@ class AsyncCalls:
             try:
                 return await method(request, timeout=repeats.next_limit(now()))
             except grpc.aio.AioRpcError as error:
-                failure = failure_of(error)
-                pause = repeats.pause(failure, now=now())
-                if pause is None:
-                    raise failure from error
+                pause = repeats.pause(failure_of(error), now=now())
             await asyncio.sleep(pause)
 
     async def frames(
@@ -57,10 +54,7 @@ class AsyncCalls:
                     endurance.heard()
                     yield message
             except (grpc.aio.AioRpcError, TimeoutError) as error:
-                failure = self._failure_of(error)
-                pause = endurance.pause(failure, now=now())
-                if pause is None:
-                    raise failure from error
+                pause = endurance.pause(self._failure_of(error), now=now())
             else:
                 return
             finally:

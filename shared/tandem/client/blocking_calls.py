@@ -54,10 +54,7 @@ class Calls:
             try:
                 return method(request, timeout=repeats.next_limit(now()))
             except grpc.RpcError as error:
-                failure = failure_of(error)
-                pause = repeats.pause(failure, now=now())
-                if pause is None:
-                    raise failure from error
+                pause = repeats.pause(failure_of(error), now=now())
             self._clock.sleep_for(pause)
 
     def frames(
@@ -77,10 +74,7 @@ class Calls:
                         endurance.heard()
                         yield message
                 except grpc.RpcError as error:
-                    failure = watchdog.failure_of(error)
-                    pause = endurance.pause(failure, now=now())
-                    if pause is None:
-                        raise failure from error
+                    pause = endurance.pause(watchdog.failure_of(error), now=now())
                 else:
                     return
             self._clock.sleep_for(pause)

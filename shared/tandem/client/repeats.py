@@ -60,17 +60,27 @@ class Repeats:
         self._end = now + limit
         self._single = single
         self._wait = Wait()
+        self._told: TandemError | None = None
 
     def next_limit(self, now: float) -> float:
         """Seconds for the try that begins now."""
         return max(0.0, min(self._single, self._end - now))
 
-    def pause(self, failure: TandemError, *, now: float) -> float | None:
-        """Seconds until the next try; None: the failure stands."""
+    def pause(self, failure: TandemError, *, now: float) -> float:
+        """Seconds until the next try.
+
+        Raises:
+            TandemError: what is to be raised, since there is none.
+        """
         if failure.code not in _AGAIN:
-            return None
+            raise failure
+        if failure.code is grpc.StatusCode.UNAVAILABLE:
+            self._told = failure
         wait = self._wait.after(failure)
-        return wait if now + wait < self._end else None
+        if now + wait >= self._end:
+            # That the time is over tells less than why no try before it succeeded.
+            raise self._told or failure
+        return wait
 
 
 class Endurance:
@@ -91,14 +101,20 @@ class Endurance:
         self._failing_since = None
         self._wait = Wait()
 
-    def pause(self, failure: TandemError, *, now: float) -> float | None:
-        """Seconds until it is opened again; None: the failure stands."""
+    def pause(self, failure: TandemError, *, now: float) -> float:
+        """Seconds until it is opened again.
+
+        Raises:
+            TandemError: the failure, since it stands.
+        """
         if failure.code is not grpc.StatusCode.UNAVAILABLE:
-            return None
+            raise failure
         if self._failing_since is None:
             self._failing_since = now
         wait = self._wait.after(failure)
-        return None if self._is_over(self._failing_since, now + wait) else wait
+        if self._is_over(self._failing_since, now + wait):
+            raise failure
+        return wait
 
     def _is_over(self, failing_since: float, now: float) -> bool:
         past_end = self._end is not None and now >= self._end
