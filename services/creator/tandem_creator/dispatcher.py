@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -42,6 +42,7 @@ class Dispatcher:
         self._supply = Supply(pool, reader, horizon=horizon)
         self._next_round = 0.0
         self._wake = asyncio.Event()
+        self._busy = asyncio.Lock()
 
     @property
     def is_idle(self) -> bool:
@@ -83,12 +84,14 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Leave what is held to other creators, at once."""
-        await self._ledger.release_all()
+        async with self._busy:
+            await self._ledger.release_all()
 
     async def _try_once(self) -> None:
         self._wake.clear()
         try:
-            await self.run_once()
+            async with self._busy:
+                await self.run_once()
         except (*calls.STORE_AWAY, StoreUnavailable) as error:
             log.warning("group not served", error=type(error).__name__)
             self._next_round = self._clock() + ROUND_SECONDS
@@ -142,7 +145,12 @@ class Dispatcher:
         return not taken.is_exhausted
 
     def _hand_out(self, lane: Lane) -> int:
-        return self._holdings.hand_out(lane, members=self._members, now=self._clock())
+        return self._holdings.hand_out(lane, members=self._in_turn(), now=self._clock())
+
+    def _in_turn(self) -> Iterable[Member]:
+        """All members, each time beginning with another one."""
+        self._members.rotate(-1)
+        return tuple(self._members)
 
     def _has_credit(self) -> bool:
         return any(member.credit > 0 for member in self._members)

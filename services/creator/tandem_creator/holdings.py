@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -33,6 +32,20 @@ class Holding:
     @property
     def is_done(self) -> bool:
         return not self.waiting and not self.out
+
+    def suits(self, member: Member, task_id: UUID, *, now: float) -> bool:
+        """Whether the member may be sent this id, if it has credit."""
+        type_ = self.waiting[task_id]
+        return member.runs(self.lane.queue, type_) and not member.refuses(
+            task_id, now=now
+        )
+
+    def is_stranded(self, members: Collection[Member], *, now: float) -> bool:
+        """Whether an id waits that none of these may be sent."""
+        return any(
+            not any(self.suits(member, task_id, now=now) for member in members)
+            for task_id in self.waiting
+        )
 
     def hand_out(self, task_id: UUID, member: Member, *, now: float) -> None:
         self.out[task_id] = Out(member, self.waiting.pop(task_id), now)
@@ -65,18 +78,23 @@ class Holdings:
     def lanes_waiting(self) -> dict[int, Lane]:
         return {h.lane.lane_id: h.lane for h in self._by_take.values() if h.waiting}
 
-    def hand_out(self, lane: Lane, *, members: deque[Member], now: float) -> int:
+    def hand_out(self, lane: Lane, *, members: Iterable[Member], now: float) -> int:
         """Give what waits in the lane to members with credit, in turn."""
-        sent: dict[Member, list[UUID]] = {}
+        sent: dict[Member, list[UUID]] = {member: [] for member in members}
         for holding in self._of(lane):
-            for task_id, type_ in list(holding.waiting.items()):
-                member = _next_for(task_id, lane.queue, type_, members, sent)
-                if member is not None:
+            for task_id in list(holding.waiting):
+                able = [
+                    member
+                    for member, task_ids in sent.items()
+                    if member.credit > len(task_ids)
+                    and holding.suits(member, task_id, now=now)
+                ]
+                if able:
+                    member = min(able, key=lambda each: each.has_refused(task_id))
+                    # Its next turn comes after everybody else's.
+                    sent[member] = [*sent.pop(member), task_id]
                     holding.hand_out(task_id, member, now=now)
-                    sent.setdefault(member, []).append(task_id)
-        for member, task_ids in sent.items():
-            member.send(task_ids)
-        return sum(map(len, sent.values()))
+        return sum(member.send(task_ids) for member, task_ids in sent.items())
 
     def confirm(self, member: Member, task_ids: Iterable[UUID]) -> None:
         """These need not be sent again. Ids that are not with this member are ignored."""
@@ -114,14 +132,14 @@ class Holdings:
         return self._remove(h for h in self._by_take.values() if h.is_done)
 
     def remove_stranded(
-        self, members: Collection[Member], *, before: float
+        self, members: Collection[Member], *, before: float, now: float
     ) -> list[int]:
-        """Take ids with an id that nobody here takes, or not since that moment."""
+        """Take ids with an id that nobody here takes, or not since `before`."""
         return self._remove(
             holding
             for holding in self._by_take.values()
             if holding.waiting
-            and (holding.idle_since < before or _is_stranded(holding, members))
+            and (holding.idle_since < before or holding.is_stranded(members, now=now))
         )
 
     def remove_all_but(self, take_ids: Collection[int]) -> None:
@@ -148,27 +166,3 @@ class Holdings:
                 if self._by_task.get(task_id) is holding:
                     del self._by_task[task_id]
         return [holding.take_id for holding in removed]
-
-
-def _next_for(
-    task_id: UUID,
-    queue: str,
-    type_: str,
-    members: deque[Member],
-    sent: dict[Member, list[UUID]],
-) -> Member | None:
-    for member in members:
-        has_credit = member.credit > len(sent.get(member, ()))
-        if has_credit and member.runs(queue, type_) and not member.refuses(task_id):
-            members.remove(member)
-            members.append(member)
-            return member
-    return None
-
-
-def _is_stranded(holding: Holding, members: Collection[Member]) -> bool:
-    queue = holding.lane.queue
-    return any(
-        not any(m.runs(queue, type_) and not m.refuses(task_id) for m in members)
-        for task_id, type_ in holding.waiting.items()
-    )

@@ -40,7 +40,7 @@ class Ledger:
             member.forgive(now=now)
         self._holdings.recall_silent(before=now - self._resend, now=now)
         idle = now - IDLE_SECONDS
-        if stranded := self._holdings.remove_stranded(members, before=idle):
+        if stranded := self._holdings.remove_stranded(members, before=idle, now=now):
             if members:
                 # Another creator's member first: the ones here refused it, or
                 # have no credit for it.

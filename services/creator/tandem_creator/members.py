@@ -13,6 +13,9 @@ from tandem import limits
 from tandem.v1 import creator_pb2 as pb
 
 REFUSAL_SECONDS: Final = 1.0
+"""An id that a member gave back is not sent to it again for so long."""
+
+MEMORY_SECONDS: Final = 10.0
 """An id that a member gave back is for others first, for so long."""
 
 
@@ -48,22 +51,28 @@ class Member:
 
     def refuse(self, task_ids: Collection[UUID], *, now: float) -> None:
         """It does not want these back for a while."""
-        for task_id in task_ids:
-            self._refused[task_id] = now + REFUSAL_SECONDS
+        self._refused |= dict.fromkeys(task_ids, now)
 
-    def refuses(self, task_id: UUID) -> bool:
+    def has_refused(self, task_id: UUID) -> bool:
         return task_id in self._refused
 
-    def forgive(self, *, now: float) -> None:
-        """Forget refusals whose time is over."""
-        if self._refused:
-            self._refused = {t: end for t, end in self._refused.items() if end > now}
+    def refuses(self, task_id: UUID, *, now: float) -> bool:
+        refused = self._refused.get(task_id)
+        return refused is not None and now < refused + REFUSAL_SECONDS
 
-    def send(self, task_ids: Sequence[UUID]) -> None:
-        """Announce these; each spends one credit."""
-        self.credit -= len(task_ids)
-        self._outbox.extend(task_ids)
-        self.is_wanted.set()
+    def forgive(self, *, now: float) -> None:
+        """Forget refusals of long ago."""
+        since = now - MEMORY_SECONDS
+        if self._refused:
+            self._refused = {t: at for t, at in self._refused.items() if at > since}
+
+    def send(self, task_ids: Sequence[UUID]) -> int:
+        """Announce these; each spends one credit. Answers how many they are."""
+        if task_ids:
+            self.credit -= len(task_ids)
+            self._outbox.extend(task_ids)
+            self.is_wanted.set()
+        return len(task_ids)
 
     def next_message(self) -> pb.ConsumeCreatedTasksResponse | None:
         """What is to be sent now, at most MAX_BATCH ids; None: nothing."""
