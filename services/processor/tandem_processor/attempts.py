@@ -89,14 +89,11 @@ class Attempt:
         if self.cause is not None or self._ended.done():
             return
         self.cause = cause
-        self.desk_must_close(cause)
-        self.stopped.set()
-        self._cancel()
-
-    def desk_must_close(self, cause: StopCause) -> None:
         # A drained handler may still keep the step that it is in.
         if cause is not StopCause.DRAIN:
             self.desk.close()
+        self.stopped.set()
+        self._cancel()
 
     def _launch_async(self) -> None:
         cancelled = asyncio.Event()

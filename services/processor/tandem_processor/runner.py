@@ -20,15 +20,13 @@ from tandem.handlers import Handlers
 from tandem_processor.attempts import Attempt
 from tandem_processor.desk import TaskDesk, too_large
 from tandem_processor.happening import happens
+from tandem_processor.judging import judge, timeout_of, unstorable
 from tandem_processor.outcomes import (
     Claimed,
     Ending,
     Outcome,
     Raised,
     StopCause,
-    judge,
-    timeout_of,
-    unstorable,
 )
 
 log = structlog.get_logger()

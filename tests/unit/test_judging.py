@@ -10,6 +10,7 @@ import pytest
 from tandem import limits
 from tandem.handlers import DoNotRetry, Handler, RetryLater, RetryPolicy
 from tandem.states import TaskState
+from tandem_processor.judging import backoff, judge, max_attempts_of, timeout_of
 from tandem_processor.outcomes import (
     Claimed,
     Ending,
@@ -18,10 +19,6 @@ from tandem_processor.outcomes import (
     Reason,
     Returned,
     StopCause,
-    backoff,
-    judge,
-    max_attempts_of,
-    timeout_of,
 )
 
 SECOND = timedelta(seconds=1)
