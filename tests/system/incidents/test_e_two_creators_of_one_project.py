@@ -25,7 +25,7 @@ from tests.support.crashing_creator import (
 from tests.support.creator import a_new_id, a_request
 from tests.support.postgres_log import PostgresLog
 from tests.support.running_pair import RunningPair
-from tests.support.waiting import SESSION_IS_GONE, WAITING_FOR_LOCK, until
+from tests.support.until import until
 
 Outcome = creator_pb2.CreateTaskResponse
 
@@ -40,6 +40,20 @@ SELECT coalesce(t.task_id, s.task_id) AS task_id
 FROM tandem.tasks AS t
 FULL JOIN tandem.task_status AS s ON s.task_id = t.task_id
 WHERE t.task_id IS NULL OR s.task_id IS NULL
+"""
+
+WAITING_FOR_LOCK = """
+SELECT a.pid
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database()
+  AND a.usename = $1
+  AND a.wait_event_type = 'Lock'
+"""
+
+SESSION_IS_GONE = """
+SELECT NOT EXISTS (
+    SELECT FROM pg_stat_activity AS a WHERE a.pid = $1
+)
 """
 
 REFUSED = [
@@ -152,14 +166,14 @@ async def test_e3_a_create_killed_between_its_two_inserts_is_whole_or_not_there(
                 # Behind the insert of the task, before that of its status.
                 await admin.execute("LOCK TABLE tandem.task_status IN EXCLUSIVE MODE")
                 create = stub.CreateTask(request, timeout=10)
-                session = await until(admin, WAITING_FOR_LOCK, CREATOR)
+                session = await until(lambda: admin.fetchval(WAITING_FOR_LOCK, CREATOR))
                 if victim == "creator":
                     await process.kill()
                 else:
                     await admin.execute("SELECT pg_terminate_backend($1)", session)
             with pytest.raises(grpc.aio.AioRpcError) as lost:
                 await create
-            await until(admin, SESSION_IS_GONE, session)
+            await until(lambda: admin.fetchval(SESSION_IS_GONE, session))
             half_created = await admin.fetch(HALF_CREATED)
         async with calling(await one_more(pair)) as stub:
             repeated = await stub.CreateTask(request)
