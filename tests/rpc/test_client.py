@@ -81,8 +81,7 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
         clients.append(request.param(served.creator, served.processor, **deadlines))
         return clients[-1]
 
-    async with asyncio.timeout(LIMIT):
-        yield open_
+    yield open_
     for client in clients:
         await client.close()
 
@@ -311,9 +310,10 @@ async def test_p5_a_dead_path_is_left_for_another(opened: Opened) -> None:
     ):
         through = Served(path.address, served.processor, served.script)
         reading = asyncio.create_task(opened(through).read("stream_created"))
-        await served.script.silent.wait()
-        path.deafen()
-        messages = await reading
+        async with asyncio.timeout(LIMIT):
+            await served.script.silent.wait()
+            path.deafen()
+            messages = await reading
 
     assert [i for m in messages for i in m.task_ids] == ["1", "2"]
     assert [asked.resume_token for asked in served.asked] == ["", "a"]
