@@ -61,12 +61,14 @@ WITH place AS (
 ),
 scanned AS (
     SELECT
-        s.task_id, s.position, t.type,
+        s.task_id, s.position, s.type,
         NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL) AS is_open,
-        $6::text[] IS NULL OR t.type = ANY ($6::text[]) AS is_ours
+        $6::text[] IS NULL OR s.type = ANY ($6::text[]) AS is_ours
     FROM place
     CROSS JOIN LATERAL (
-        SELECT c.task_id, c.position, c.state, c.due_time
+        SELECT
+            c.task_id, c.position, c.state, c.due_time,
+            (SELECT t.type FROM tandem.tasks AS t WHERE t.task_id = c.task_id) AS type
         FROM tandem.task_status AS c
         WHERE c.lane_id = $2
           AND c.position > place.position
@@ -74,7 +76,6 @@ scanned AS (
         ORDER BY c.position
         LIMIT $5
     ) AS s
-    JOIN tandem.tasks AS t ON t.task_id = s.task_id
 ),
 counted AS (
     SELECT

@@ -10,9 +10,12 @@ from uuid import UUID
 import asyncpg
 
 # Each lane has its own ordered run in the index, so the first rows of all lanes
-# are among the first rows of each.
+# are among the first rows of each. The project is a subquery of its own: as a
+# join, a plan made for any LIMIT would read all tasks for each page.
 READ_STREAM: Final = """
-SELECT n.task_id, n.position, t.project
+SELECT
+    n.task_id, n.position,
+    (SELECT t.project FROM tandem.tasks AS t WHERE t.task_id = n.task_id) AS project
 FROM (
     SELECT s.task_id, s.position
     FROM tandem.lanes AS l
@@ -29,7 +32,6 @@ FROM (
     ORDER BY s.position
     LIMIT $3
 ) AS n
-JOIN tandem.tasks AS t ON t.task_id = n.task_id
 ORDER BY n.position
 """
 

@@ -60,7 +60,12 @@ JOIN lost ON lost.take_id = m.take_id
 LEFT JOIN LATERAL (
     SELECT s.task_id, s.position, t.type
     FROM tandem.task_status AS s
-    JOIN tandem.tasks AS t ON t.task_id = s.task_id
+    CROSS JOIN LATERAL (
+        SELECT a.type
+        FROM tandem.tasks AS a
+        WHERE a.task_id = s.task_id
+        OFFSET 0
+    ) AS t
     WHERE s.lane_id = m.lane_id
       AND s.position > m.from_position
       AND s.position <= m.to_position
