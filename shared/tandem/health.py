@@ -1,4 +1,4 @@
-"""`python -m tandem.health HOST:PORT`: exit code 0 if the service there is serving."""
+"""Whether a service serves. `python -m tandem.health HOST:PORT` ends with 0 if so."""
 
 from __future__ import annotations
 
@@ -21,6 +21,25 @@ def is_serving(address: str) -> bool:
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def wait_until_serving(address: str) -> None:
+    """Return once the health service at `address` says SERVING. Bound it yourself."""
+    await _wait_for_health(address, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def wait_until_not_serving(address: str) -> None:
+    """Return once the health service at `address` says NOT_SERVING. Bound it yourself."""
+    await _wait_for_health(address, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def _wait_for_health(address: str, wanted: int) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watched = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        async for answer in watched:
+            if answer.status == wanted:
+                return
 
 
 def main() -> None:

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tandem.health import wait_until_serving
 
 START_LIMIT: Final = 60.0
 """Seconds from the start of a process until it must serve."""
@@ -176,22 +175,3 @@ class ServiceProcess:
             )
         code = await self.ended()
         return DidNotServe(f"{self.label} ended with exit code {code}: {self.why()}")
-
-
-async def wait_until_serving(address: str) -> None:
-    """Return once the health service at `address` says SERVING. Bound it yourself."""
-    await _wait_for_health(address, health_pb2.HealthCheckResponse.SERVING)
-
-
-async def wait_until_not_serving(address: str) -> None:
-    """Return once the health service at `address` says NOT_SERVING. Bound it yourself."""
-    await _wait_for_health(address, health_pb2.HealthCheckResponse.NOT_SERVING)
-
-
-async def _wait_for_health(address: str, wanted: int) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        watched = stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)
-        async for answer in watched:
-            if answer.status == wanted:
-                return

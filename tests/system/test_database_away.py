@@ -12,12 +12,12 @@ import grpc
 import pytest
 
 from tandem.client import reason_of
+from tandem.health import wait_until_not_serving, wait_until_serving
 from tandem.pair import ANY_PORT, Logins, Pair
 from tandem.postgres.bootstrap import DATABASE, prepare
 from tandem.postgres.embedded import EmbeddedPostgres
 from tandem.postgres.migrate import migrate
 from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
-from tandem.processes import wait_until_not_serving, wait_until_serving
 from tandem.v1 import creator_pb2, processor_pb2
 from tandem.v1.creator_pb2_grpc import CreatorServiceStub
 from tandem.v1.processor_pb2_grpc import ProcessorServiceStub

@@ -20,7 +20,8 @@ from tandem.cli.options import common, common_options
 from tandem.cli.output import console, print_json
 from tandem.cli.show import showing
 from tandem.demo.articles import find_articles, own_articles
-from tandem.demo.run import Plan, Report, publish
+from tandem.demo.plan import Plan, Report
+from tandem.demo.run import publish
 
 LIMIT: Final = 300.0
 

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from tandem.demo.run import Show
+from tandem.demo.plan import Show
 from tandem.demo.watching import Sight
 
 TENTHS: Final = 10

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import asyncpg
 
 from tandem.database import ready_database
 from tandem.demo import proof, site
-from tandem.demo.articles import Article
 from tandem.demo.blog_post import STAGES
 from tandem.demo.callers import Callers, Commission
 from tandem.demo.crash import Crash, crash_one
+from tandem.demo.plan import Plan, Report, Show
 from tandem.demo.tally import Tally
 from tandem.demo.watching import Reader, Sight
 from tandem.pair import ANY_PORT, Pair
@@ -45,37 +44,6 @@ WORK_SECONDS: Final = 8.0
 
 # The demo's database goes when it ends.
 POSTGRES_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off"}
-
-
-class Show(Protocol):
-    """Where the demo tells how it goes."""
-
-    def say(self, text: str) -> None: ...
-    def sight(self, sight: Sight, *, articles: int, stages: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to publish, and where."""
-
-    folder: Path
-    articles: Sequence[Article]
-    output: Path
-    limit: float
-    """Seconds until what is not published counts as lost."""
-
-    log: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """How it went."""
-
-    tally: Tally
-    work: proof.Work
-    crash: Crash | None
-    seconds: float
-    violations: Sequence[str]
 
 
 async def publish(plan: Plan, show: Show) -> Report:

@@ -65,13 +65,8 @@ class Reader:
 
     async def results(self) -> list[dict[str, Any]]:
         """What the handlers returned, for each task that succeeded."""
-        faults: list[str] = []
         return [
-            wire.from_struct(
-                task.status.result,
-                "result",
-                report=lambda *told: faults.append(str(told)),
-            )
+            wire.from_struct(task.status.result, "result", report=_refuse)
             async for task in self._tasks(task_pb2.TASK_VIEW_FULL)
             if task.status.HasField("result")
         ]
@@ -115,3 +110,8 @@ def _done(task: task_pb2.Task) -> int:
     return sum(
         stage.state == task_pb2.Stage.STATE_SUCCEEDED for stage in task.status.stages
     )
+
+
+def _refuse(path: str, fault: str) -> None:
+    # The processor let nothing of the kind into the database.
+    raise ValueError(f"{path} {fault}")
