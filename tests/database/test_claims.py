@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -193,10 +193,10 @@ async def test_what_a_claim_left_is_told_apart(
 async def test_due_work_leaves_out_what_this_processor_may_not_run(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
-    past = datetime.now(UTC) + timedelta(milliseconds=20)
-    due = await create_task(creator_pool, not_before_time=past)
-    await create_task(creator_pool, not_before_time=past, type="unknown")
-    await create_task(creator_pool, not_before_time=past, queue="elsewhere")
+    soon = timedelta(milliseconds=1)
+    await create_task(creator_pool, start_delay=soon, type="unknown")
+    await create_task(creator_pool, start_delay=soon, queue="elsewhere")
+    due = await create_task(creator_pool, start_delay=soon)
     await create_task(creator_pool, start_delay=timedelta(hours=1))
     await create_task(creator_pool)
 

@@ -11,9 +11,16 @@ import grpc
 
 from tandem.handlers import Context, Handlers
 from tandem.v1 import creator_pb2 as pb
+from tandem_processor.claimer import Claimer
+from tandem_processor.desk import TaskDesk
+from tandem_processor.intake import Intake
+from tandem_processor.outcomes import Claimed, Outcome
+from tandem_processor.runner import Runner, Workshop
+from tandem_processor.session import Membership
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.processor import LIMIT, NOBODY, working
+from tests.support.processors import join
 from tests.support.until import until
 
 Frames = AsyncIterator[pb.ConsumeCreatedTasksRequest]
@@ -260,3 +267,44 @@ async def test_p11_a_stop_closes_the_stream_before_handlers_end(
         assert not stopping.done()
         gate.set()
         await stopping
+
+
+async def test_a_creator_that_falls_silent_is_left(
+    processor_pool: asyncpg.Pool,
+) -> None:
+    """Its connection may look alive; here it is, and nothing comes over it."""
+    silent, next_ = ScriptedCreator(), ScriptedCreator()
+    me = await join(processor_pool)
+    async with serving(silent) as address, serving(next_) as next_address:
+        intake = idle_intake(processor_pool, me, address, next_address)
+        following = asyncio.create_task(intake.run())
+        await holds(lambda: silent.joins)
+        await holds(lambda: next_.joins)
+        intake.drain()
+        following.cancel()
+
+    assert silent.joins[0].processor_id == next_.joins[0].processor_id == str(me)
+
+
+def idle_intake(pool: asyncpg.Pool, me: UUID, *addresses: str) -> Intake:
+    """An intake with room for one task that never comes."""
+
+    async def report(outcome: Outcome) -> None:
+        raise AssertionError(outcome)
+
+    def make_desk(claimed: Claimed, on_lost: Callable[[], None]) -> TaskDesk:
+        raise AssertionError(claimed)
+
+    handlers = quick()
+    workshop = Workshop(
+        handlers=handlers,
+        handler_loop=asyncio.get_running_loop(),
+        make_desk=make_desk,
+        report=report,
+    )
+    runner = Runner(workshop, concurrency=1)
+    membership = Membership(
+        processor_id=me, queues=["default"], types=["echo"], addresses=addresses
+    )
+    claimer = Claimer(pool, me, handlers=handlers, runner=runner)
+    return Intake(pool, membership, claimer=claimer, runner=runner, silence=0.3)
