@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -35,14 +35,18 @@ Report = Callable[[str, str], None]
 NANOSECONDS: Final = 1_000_000_000
 """In a second."""
 
+SECONDS_OF_DAY: Final = 86_400
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
     """The moment, to the microsecond, as Postgres keeps it."""
     if moment is None:
         return None
-    wire = timestamp_pb2.Timestamp()
-    wire.FromDatetime(moment)
-    return wire
+    since = moment - EPOCH
+    seconds = since.days * SECONDS_OF_DAY + since.seconds
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
 
 
 def moment(wire: timestamp_pb2.Timestamp) -> datetime:
@@ -51,7 +55,7 @@ def moment(wire: timestamp_pb2.Timestamp) -> datetime:
     Raises:
         ValueError: it lies outside the years 1 to 9999.
     """
-    seconds = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=wire.seconds)
+    seconds = EPOCH + timedelta(seconds=wire.seconds)
     if not 0 <= wire.nanos < NANOSECONDS:
         raise ValueError("nanos must be from 0 to 999,999,999")
     return seconds + timedelta(microseconds=wire.nanos // 1000)
@@ -78,15 +82,47 @@ def span(wire: duration_pb2.Duration) -> timedelta:
 def to_struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
     """The object as a Struct."""
     struct = struct_pb2.Struct()
-    struct.update(dict(value))
+    _fill_struct(struct, value)
     return struct
 
 
 def to_value(value: Any) -> struct_pb2.Value:
     """Any JSON value as a Value."""
-    holder = struct_pb2.Struct()
-    holder.update({"value": value})
-    return holder.fields["value"]
+    wire = struct_pb2.Value()
+    _fill(wire, value)
+    return wire
+
+
+# Struct.update does the same in twice the time, and every answer with a payload
+# passes here.
+def _fill_struct(struct: struct_pb2.Struct, value: Mapping[str, Any]) -> None:
+    fields = struct.fields
+    for key, each in value.items():
+        _fill(fields[key], each)
+
+
+def _fill(wire: struct_pb2.Value, value: Any) -> None:
+    if isinstance(value, str):
+        wire.string_value = value
+    elif value is None:
+        wire.null_value = struct_pb2.NULL_VALUE
+    elif isinstance(value, bool):
+        wire.bool_value = value
+    elif isinstance(value, int | float):
+        wire.number_value = value
+    elif isinstance(value, Mapping):
+        wire.struct_value.SetInParent()
+        _fill_struct(wire.struct_value, value)
+    elif isinstance(value, list | tuple):
+        _fill_list(wire.list_value, value)
+    else:
+        raise ValueError(f"{type(value).__name__} has no JSON form")
+
+
+def _fill_list(wire: struct_pb2.ListValue, values: Sequence[Any]) -> None:
+    wire.SetInParent()
+    for each in values:
+        _fill(wire.values.add(), each)
 
 
 def from_struct(
@@ -103,20 +139,23 @@ def _object(
         report(path, f"is nested deeper than {limits.MAX_PAYLOAD_LEVELS} levels")
         return {}
     plain = {}
-    for key, value in struct.fields.items():
+    fields = struct.fields
+    # items() of a message's map takes half as long again.
+    for key in fields:
         here = f"{path}.{key}"
         if "\0" in key:
             report(here.replace("\0", "\\0"), "has a NUL character in its name")
-        plain[key] = _value(value, here, levels - 1, report)
+        plain[key] = _value(fields[key], here, levels - 1, report)
     return plain
 
 
 def _value(value: struct_pb2.Value, path: str, levels: int, report: Report) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        if "\0" in value.string_value:
+        text = value.string_value
+        if "\0" in text:
             report(path, "has a NUL character")
-        return value.string_value
+        return text
     if kind == "number_value":
         return safe_number(value.number_value, path, report)
     if kind == "bool_value":
@@ -154,6 +193,12 @@ def safe_number(number: float, path: str, report: Report) -> int | float:
     return int(number)
 
 
+# Made once: json.dumps makes one for each call that is not plain.
+_encode: Final = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+).encode
+
+
 def canonical_json(value: Any) -> str:
     """JSON text that is equal, byte for byte, exactly where the values are equal.
 
@@ -161,10 +206,4 @@ def canonical_json(value: Any) -> str:
         ValueError: a number is not finite.
         TypeError: a value has no JSON form.
     """
-    return json.dumps(
-        value,
-        sort_keys=True,
-        ensure_ascii=False,
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    return _encode(value)
