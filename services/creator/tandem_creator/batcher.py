@@ -11,6 +11,8 @@ from typing import Final
 from tandem.errors import Overloaded
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer, Flusher
+from tandem_creator.linger import Linger
+from tandem_creator.statistics import Statistics
 
 LARGEST_BATCH: Final = 500
 """Tasks in one transaction: some 10 to 20 ms of work, under one commit."""
@@ -24,6 +26,7 @@ class Pending:
     """One create on its way."""
 
     draft: Draft
+    arrival: float
     deadline: float | None
     answer: asyncio.Future[Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -38,23 +41,26 @@ class Batcher:
     """All lanes and all callers of this process share one.
 
     The first create of an idle process is sent at once. Those that come while it
-    commits make up the next batch.
+    commits make up the next batch, which under load lingers for a moment.
     """
 
     def __init__(
         self,
         flusher: Flusher,
         *,
+        statistics: Statistics | None = None,
         largest: int = LARGEST_BATCH,
         most_waiting: int = MOST_WAITING,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._flusher = flusher
+        self._statistics = statistics or Statistics()
         self._largest = largest
         self._most_waiting = most_waiting
         self._clock = clock or asyncio.get_running_loop().time
         self._waiting: deque[Pending] = deque()
         self._arrived = asyncio.Event()
+        self._linger = Linger(self._clock)
 
     async def create(self, draft: Draft, *, deadline: float | None = None) -> Answer:
         """Create the draft's task, or find the one that holds its ids.
@@ -73,9 +79,10 @@ class Batcher:
         """
         if len(self._waiting) >= self._most_waiting:
             raise Overloaded("too many creates are waiting in this process")
-        pending = Pending(draft, deadline)
+        pending = Pending(draft, self._clock(), deadline)
         self._waiting.append(pending)
         self._arrived.set()
+        self._linger.arrived(len(self._waiting))
         try:
             return await asyncio.shield(pending.answer)
         except asyncio.CancelledError:
@@ -87,14 +94,17 @@ class Batcher:
         async with asyncio.TaskGroup() as aside:
             while True:
                 await self._arrived.wait()
+                await self._linger.wait(len(self._waiting))
                 await self.run_once(aside)
 
     async def run_once(self, aside: asyncio.TaskGroup) -> int:
         """Send what waits, at most one batch; answers how many were sent."""
         batch = self._next_batch()
         if batch:
+            self._note(batch)
             answers = {pending.draft: pending.answer for pending in batch}
             await self._flusher.flush(answers, aside=aside)
+            self._linger.flushed(len(batch))
         return len(batch)
 
     def _next_batch(self) -> list[Pending]:
@@ -109,3 +119,10 @@ class Batcher:
         if not self._waiting:
             self._arrived.clear()
         return batch
+
+    def _note(self, batch: list[Pending]) -> None:
+        self._statistics.flushed(
+            size=len(batch),
+            wait=self._clock() - batch[0].arrival,
+            left=len(self._waiting),
+        )

@@ -13,7 +13,6 @@ import structlog
 
 from tandem import calls
 from tandem.errors import OutcomeUnknown, StoreUnavailable
-from tandem.postgres.logins import Connection
 from tandem_creator.drafts import Draft
 from tandem_creator.store.creates import Created, create_tasks
 from tandem_creator.store.lanes import Lanes
@@ -82,7 +81,7 @@ class Flusher:
         self, drafts: Sequence[Draft], gone: Collection[UUID]
     ) -> dict[UUID, Answer]:
         try:
-            async with _connection(self._pool) as connection:
+            async with connected(self._pool) as connection:
                 created = await create_tasks(
                     connection, drafts, lanes=self._lanes, gone=gone
                 )
@@ -127,7 +126,9 @@ class CutOff(Exception):
 
 
 @asynccontextmanager
-async def _connection(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+async def connected(
+    pool: asyncpg.Pool,
+) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
     """A connection, or StoreUnavailable: nothing was sent yet."""
     try:
         connection = await pool.acquire(timeout=ACQUIRE_LIMIT)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
 from tandem import access, tasks, wire
-from tandem.errors import ExternalIdTaken, RequestIdReused, TaskNotFound, Violation
-from tandem.states import TaskState
+from tandem.errors import (
+    ExternalIdTaken,
+    RequestIdReused,
+    TandemError,
+    TaskNotFound,
+    Violation,
+)
 from tandem.tasks import TaskRow
 from tandem.v1 import creator_pb2, task_pb2
 from tandem_creator.content import differing_fields
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
+from tandem_creator.rows import NOT_WRITTEN, row_of
 from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
 
@@ -29,35 +34,34 @@ EXISTING_REASONS: Final = MappingProxyType(
     }
 )
 
-UNSET_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-def respond(draft: Draft, answer: Answer, *, full: bool) -> Response:
-    """The answer to a create.
+def respond(draft: Draft, answer: Answer | None, *, full: bool) -> Response:
+    """The answer to a create. None stands for a task that would be created.
 
     Raises:
         RequestIdReused: its request id made a task of other content.
         ExternalIdTaken: another request has its external id, and it asked for this.
         TaskNotFound: the caller may not see the task.
     """
-    if isinstance(answer, Created):
-        return respond_created(draft, answer, full=full)
+    if not isinstance(answer, Winner):
+        return _created(draft, answer, full=full)
+    if refused := refusal(draft, answer):
+        raise refused
     if answer.match is Match.REQUEST_ID:
         return _replayed(draft, answer, full=full)
     return _existing(draft, answer, full=full)
 
 
-def respond_created(draft: Draft, created: Created | None, *, full: bool) -> Response:
-    """The task as it was just written, without reading it back; None: not written."""
-    task = render(row_of(draft, created), full=full)
-    if created is None:
-        task.ClearField("task_id")
-        task.ClearField("create_time")
-    return Response(
-        task=task,
-        outcome=Response.OUTCOME_CREATED,
-        request_id=str(draft.request_id),
-    )
+def refusal(draft: Draft, winner: Winner) -> TandemError | None:
+    """What the caller is told where the task that was there first is no answer."""
+    if not tasks.visible(access.current_caller.get(), [winner.row]):
+        return TaskNotFound("no such task")
+    if winner.match is Match.REQUEST_ID:
+        differing = differing_fields(draft, winner.row)
+        return _reused(winner.row, differing) if differing else None
+    if winner.match is Match.EXTERNAL_ID and draft.policy == REJECT:
+        return _taken(winner.row)
+    return None
 
 
 def render(row: TaskRow, *, full: bool) -> task_pb2.Task:
@@ -68,7 +72,11 @@ def render(row: TaskRow, *, full: bool) -> task_pb2.Task:
     """
     if not tasks.visible(access.current_caller.get(), [row]):
         raise TaskNotFound("no such task")
-    return tasks.render_task(row if full else _basic(row))
+    task = tasks.render_task(row if full else _basic(row))
+    if row.create_time == NOT_WRITTEN:
+        task.ClearField("task_id")
+        task.ClearField("create_time")
+    return task
 
 
 def _basic(row: TaskRow) -> TaskRow:
@@ -76,14 +84,30 @@ def _basic(row: TaskRow) -> TaskRow:
     return replace(row, payload=None, result=None, stages=stages)
 
 
-def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
-    task = render(winner.row, full=full)
-    if differing := differing_fields(draft, winner.row):
-        raise _reused(winner.row, differing)
+def _created(draft: Draft, created: Created | None, *, full: bool) -> Response:
+    """The task as it was just written, without reading it back."""
     return Response(
-        task=task,
+        task=render(row_of(draft, created), full=full),
+        outcome=Response.OUTCOME_CREATED,
+        request_id=str(draft.request_id),
+    )
+
+
+def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
+    return Response(
+        task=render(winner.row, full=full),
         outcome=Response.OUTCOME_REPLAYED,
         request_id=str(draft.request_id),
+    )
+
+
+def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
+    return Response(
+        task=render(winner.row, full=full),
+        outcome=Response.OUTCOME_EXISTING,
+        request_id=str(draft.request_id),
+        differing_fields=differing_fields(draft, winner.row),
+        existing_reason=EXISTING_REASONS[winner.match],
     )
 
 
@@ -119,62 +143,9 @@ def _when(row: TaskRow) -> str:
     return created.ToJsonString() if created else ""
 
 
-def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
-    task = render(winner.row, full=full)
-    if winner.match is Match.EXTERNAL_ID and draft.policy == REJECT:
-        raise _taken(winner.row)
-    return Response(
-        task=task,
-        outcome=Response.OUTCOME_EXISTING,
-        request_id=str(draft.request_id),
-        differing_fields=differing_fields(draft, winner.row),
-        existing_reason=EXISTING_REASONS[winner.match],
-    )
-
-
 def _taken(row: TaskRow) -> ExternalIdTaken:
     return ExternalIdTaken(
         f"{_first_call(row)} holds this external id",
         violations=[Violation("spec.external_id", "is taken")],
         **_first_call_metadata(row),
-    )
-
-
-def row_of(draft: Draft, created: Created | None) -> TaskRow:
-    """The row that the draft was written as, or would be."""
-    return TaskRow(
-        task_id=draft.task_id,
-        project=draft.project,
-        request_id=draft.request_id,
-        external_id=draft.external_id,
-        type=draft.type,
-        queue=draft.queue,
-        priority=draft.priority,
-        title=draft.title,
-        labels=draft.labels,
-        not_before_time=draft.not_before_time,
-        start_delay=draft.start_delay,
-        max_attempts=draft.max_attempts,
-        initial_backoff=draft.initial_backoff,
-        max_backoff=draft.max_backoff,
-        attempt_timeout=draft.attempt_timeout,
-        defaulted=draft.defaulted,
-        create_time=created.create_time if created else UNSET_TIME,
-        created_by=draft.created_by,
-        trace_context=draft.trace_context,
-        prune_time=None,
-        state=TaskState.PENDING,
-        attempt=0,
-        claim=0,
-        processor_id=None,
-        progress=None,
-        due_time=created.due_time if created else None,
-        start_time=None,
-        update_time=None,
-        finish_time=None,
-        cancel_request_time=None,
-        errors=None,
-        annotations=None,
-        payload=draft.payload,
-        result=None,
     )

@@ -51,7 +51,8 @@ def parse_create(
     draft = parse_draft(
         request,
         found,
-        request_id=request_id,
+        request_id=request_id or uuid4(),
+        has_own_request_id=request_id is not None,
         created_by=created_by,
         trace_context=trace_context,
     )
@@ -64,7 +65,8 @@ def parse_draft(
     request: creator_pb2.CreateTaskRequest,
     found: Violations,
     *,
-    request_id: UUID | None,
+    request_id: UUID,
+    has_own_request_id: bool,
     created_by: str,
     trace_context: str,
 ) -> Draft:
@@ -73,7 +75,8 @@ def parse_draft(
     Args:
         request: one create.
         found: takes every fault.
-        request_id: checked already; None: one is made.
+        request_id: the caller's, checked already, or one that was made.
+        has_own_request_id: whether a repeat brings the same one.
         created_by: who calls, as authentication named them.
         trace_context: of the call.
     """
@@ -83,8 +86,8 @@ def parse_draft(
     window = parse_window(request, fields.get("payload"), found)
     return Draft(
         **fields,
-        request_id=request_id or uuid4(),
-        has_own_request_id=request_id is not None,
+        request_id=request_id,
+        has_own_request_id=has_own_request_id,
         policy=request.external_id_policy,
         window=window,
         created_by=created_by or None,

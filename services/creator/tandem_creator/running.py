@@ -27,8 +27,10 @@ from tandem_creator.horizon import Horizon
 from tandem_creator.ledger import RESEND_SECONDS
 from tandem_creator.service import CreatorServicer
 from tandem_creator.settings import CreatorSettings
+from tandem_creator.statistics import Statistics
 from tandem_creator.store.lanes import Lanes
 from tandem_creator.stream import Stream
+from tandem_creator.whole import WholeBatches
 
 APPLICATION: Final = "tandem_creator"
 
@@ -50,6 +52,8 @@ class RunningCreator:
     port: int
     failed: asyncio.Event
     """Set when a part that must go on has ended."""
+
+    statistics: Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +89,25 @@ async def running_creator(
         await _require_privileges(pool)
         parts = _assemble(settings, pool, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
-        for daemon in (parts.batcher, parts.bell, parts.listener, parts.groups):
+        for daemon in (
+            parts.batcher,
+            parts.bell,
+            parts.listener,
+            parts.groups,
+            parts.statistics,
+        ):
             daemons.start(daemon.run())
         server = parts.server
         port = await server.start()
         daemons.start(parts.horizon.run(server.set_serving))
+        stack.callback(parts.statistics.report)
         stack.push_async_callback(parts.groups.release)
         stack.push_async_callback(server.stop, settings.grace)
         stack.push_async_callback(server.set_serving, serving=False)
         stack.callback(parts.groups.close)
         stack.callback(parts.horizon.close)
         await server.set_serving(serving=True)
-        yield RunningCreator(pool, port, daemons.failed)
+        yield RunningCreator(pool, port, daemons.failed, parts.statistics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,7 @@ class _Parts:
     listener: Listener
     groups: Groups
     horizon: Horizon
+    statistics: Statistics
     server: Server
 
 
@@ -120,18 +132,25 @@ def _assemble(
     listener = Listener(
         settings.database_url, heard=bell.heard, application_name=APPLICATION
     )
-    batcher = Batcher(Flusher(pool, lanes=lanes, ring=bell.ring))
+    statistics = Statistics()
+    flusher = Flusher(pool, lanes=lanes, ring=bell.ring)
+    batcher = Batcher(flusher, statistics=statistics)
+    whole_batches = WholeBatches(
+        pool, lanes=lanes, ring=bell.ring, statistics=statistics
+    )
     stream = Stream(pool, horizon=horizon, epoch=epoch, frame=timing.frame)
     groups = Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend)
     servicer = CreatorServicer(
         pool,
         batcher=batcher,
+        whole_batches=whole_batches,
+        statistics=statistics,
         stream=stream,
         groups=groups,
         require_request_id=settings.require_request_id,
     )
     server = Server(servicer, SERVICE, listen=settings.listen)
-    return _Parts(batcher, bell, listener, groups, horizon, server)
+    return _Parts(batcher, bell, listener, groups, horizon, statistics, server)
 
 
 @asynccontextmanager

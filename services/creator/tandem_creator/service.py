@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import grpc
 from structlog.contextvars import bind_contextvars
 
 from tandem import access
-from tandem.errors import NotBuilt
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.batcher import Batcher
+from tandem_creator.batches import parse_batch
 from tandem_creator.drafts import Draft
 from tandem_creator.groups import Groups
 from tandem_creator.lookup import look_up, parse_lookup
-from tandem_creator.outcomes import render, respond, respond_created
+from tandem_creator.outcomes import render, respond
 from tandem_creator.parsing import is_full, parse_create
-from tandem_creator.store.winners import find_winners
+from tandem_creator.results import refuse_batch, respond_batch
+from tandem_creator.statistics import Statistics
+from tandem_creator.store.winners import Winner, find_winners
 from tandem_creator.stream import Stream
+from tandem_creator.twins import foreseen
+from tandem_creator.whole import WholeBatches
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,6 +43,8 @@ class CreatorServicer:
         pool: asyncpg.Pool,
         *,
         batcher: Batcher,
+        whole_batches: WholeBatches,
+        statistics: Statistics,
         stream: Stream,
         groups: Groups,
         require_request_id: bool = False,
@@ -45,35 +53,60 @@ class CreatorServicer:
         self._pool = pool
         self._groups = groups
         self._batcher = batcher
+        self._whole_batches = whole_batches
+        self._statistics = statistics
         self._stream = stream
 
     async def CreateTask(
         self, request: pb.CreateTaskRequest, context: Context
     ) -> pb.CreateTaskResponse:
-        bind_contextvars(request_id=request.request_id[:36])
-        draft = parse_create(
-            request,
-            require_request_id=self._require_request_id,
-            created_by=access.current_caller.get().name,
-            trace_context=_trace_context(context),
-        )
-        bind_contextvars(request_id=str(draft.request_id))
-        full = is_full(request.view)
-        if request.validate_only:
-            return await self._preview(draft, full=full)
-        answer = await self._batcher.create(draft, deadline=_deadline(context))
-        return _noted(respond(draft, answer, full=full))
-
-    async def _preview(self, draft: Draft, *, full: bool) -> pb.CreateTaskResponse:
-        found = await find_winners(self._pool, [draft])
-        if winner := found.winners.get(draft.task_id):
-            return _noted(respond(draft, winner, full=full))
-        return respond_created(draft, None, full=full)
+        with self._statistics.call():
+            bind_contextvars(request_id=request.request_id[:36])
+            draft = parse_create(request, **self._origin(context))
+            bind_contextvars(request_id=str(draft.request_id))
+            full = is_full(request.view)
+            if request.validate_only:
+                answers = await self._foresee([draft])
+                return _noted(respond(draft, answers.get(draft.task_id), full=full))
+            answer = await self._batcher.create(draft, deadline=_deadline(context))
+            response = _noted(respond(draft, answer, full=full))
+            self._statistics.answered(_outcome(response))
+            return response
 
     async def BatchCreateTasks(
         self, request: pb.BatchCreateTasksRequest, context: Context
     ) -> pb.BatchCreateTasksResponse:
-        raise NotBuilt("BatchCreateTasks is not part of this release")
+        with self._statistics.call():
+            bind_contextvars(request_id=request.request_id[:36])
+            batch = parse_batch(request, **self._origin(context))
+            bind_contextvars(request_id=str(batch.request_id))
+            if batch.validate_only:
+                winners = await self._foresee(batch.drafts)
+                refuse_batch(batch.drafts, winners)
+                return _counted(respond_batch(batch.drafts, winners, full=batch.full))
+            judge = partial(refuse_batch, batch.drafts)
+            answers = await self._whole_batches.create(batch, judge=judge)
+            response = _counted(respond_batch(batch.drafts, answers, full=batch.full))
+            self._note(response.summary)
+            return response
+
+    async def _foresee(self, drafts: Sequence[Draft]) -> dict[UUID, Winner]:
+        """What the drafts would find if they were created now. Nothing is held."""
+        found = await find_winners(self._pool, drafts)
+        return foreseen(drafts, found.winners)
+
+    def _origin(self, context: Context) -> dict[str, Any]:
+        """What a draft says beside its request."""
+        return {
+            "require_request_id": self._require_request_id,
+            "created_by": access.current_caller.get().name,
+            "trace_context": _trace_context(context),
+        }
+
+    def _note(self, summary: pb.BatchSummary) -> None:
+        self._statistics.answered("CREATED", summary.created)
+        self._statistics.answered("REPLAYED", summary.replayed)
+        self._statistics.answered("EXISTING", summary.existing)
 
     async def StreamCreatedTasks(
         self, request: pb.StreamCreatedTasksRequest, context: Context
@@ -99,9 +132,23 @@ class CreatorServicer:
 
 def _noted(response: pb.CreateTaskResponse) -> pb.CreateTaskResponse:
     """The same response; its ids stand on the call's log line."""
-    outcome = pb.CreateTaskResponse.Outcome.Name(response.outcome)
+    bind_contextvars(task_id=response.task.task_id, made=_outcome(response))
+    return response
+
+
+def _outcome(response: pb.CreateTaskResponse) -> str:
+    name = pb.CreateTaskResponse.Outcome.Name(response.outcome)
+    return name.removeprefix("OUTCOME_")
+
+
+def _counted(response: pb.BatchCreateTasksResponse) -> pb.BatchCreateTasksResponse:
+    """The same response; its counts stand on the call's log line."""
+    summary = response.summary
     bind_contextvars(
-        task_id=response.task.task_id, made=outcome.removeprefix("OUTCOME_")
+        requested=summary.requested,
+        created=summary.created,
+        replayed=summary.replayed,
+        existing=summary.existing,
     )
     return response
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from tandem.postgres.logins import Connection
@@ -28,12 +28,22 @@ ON CONFLICT DO NOTHING
 class Lanes:
     """What is known of the lanes so far."""
 
-    def __init__(self) -> None:
-        self._ids: dict[tuple[str, int], int] = {}
+    def __init__(self, ids: Mapping[tuple[str, int], int] | None = None) -> None:
+        self._ids = dict(ids or {})
 
     def forget(self) -> None:
         """Read them anew: another history may have numbered them otherwise."""
         self._ids.clear()
+
+    async def known(
+        self, connection: Connection, wanted: Sequence[tuple[str, int]]
+    ) -> Lanes:
+        """What is known once these are, kept apart: for a transaction that may be undone.
+
+        A lane that it made would be undone with it, and still be remembered.
+        """
+        await self.ids(connection, wanted)
+        return Lanes(self._ids)
 
     async def ids(
         self, connection: Connection, wanted: Sequence[tuple[str, int]]

@@ -1,0 +1,149 @@
+"""What this process has created and refused, and how its batches went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from tandem import calls
+from tandem.errors import StoreRefused, StoreUnavailable, TandemError
+
+log = structlog.get_logger()
+
+REPORT_SECONDS: Final = 10.0
+"""Between two lines in the log, while there is anything to report."""
+
+DEFECT: Final = "DEFECT"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Values of one kind: how many, their sum, the largest."""
+
+    count: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        self.largest = max(self.largest, value)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+
+@dataclass(slots=True)
+class Flow:
+    """How micro-batches went: one value for each."""
+
+    size: Tally = field(default_factory=Tally)
+    """Creates in it."""
+
+    wait: Tally = field(default_factory=Tally)
+    """Seconds that its first create waited for it."""
+
+    left: Tally = field(default_factory=Tally)
+    """Creates that were left waiting when it was sent."""
+
+    def add(self, *, size: int, wait: float, left: int) -> None:
+        self.size.add(size)
+        self.wait.add(wait)
+        self.left.add(left)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counted since the process started. One line in the log tells of it now and then."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    """Answered creates, by outcome: CREATED, REPLAYED, EXISTING."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+    """Refused or failed calls, by reason."""
+
+    constraint_violations: int = 0
+    """Statements that a constraint refused. Racing ids never count here."""
+
+    batches: Tally = field(default_factory=Tally)
+    """Creates in each batch that a caller made and that was written."""
+
+    flow: Flow = field(default_factory=Flow)
+    recent: Flow = field(default_factory=Flow)
+    """Since the last line."""
+
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Counts a call that fails, by its reason."""
+        try:
+            yield
+        except Exception as error:
+            self.refused[_reason(error)] += 1
+            if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+                self.constraint_violations += 1
+            self._changed.set()
+            raise
+
+    def answered(self, outcome: str, count: int = 1) -> None:
+        if count:
+            self.made[outcome] += count
+            self._changed.set()
+
+    def flushed(self, *, size: int, wait: float, left: int) -> None:
+        """A micro-batch was sent."""
+        self.flow.add(size=size, wait=wait, left=left)
+        self.recent.add(size=size, wait=wait, left=left)
+
+    def wrote_batch(self, size: int) -> None:
+        self.batches.add(size)
+
+    async def run(self) -> None:
+        """Report, at most once in REPORT_SECONDS, until cancelled."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(REPORT_SECONDS)
+            self.report()
+
+    def report(self) -> None:
+        """One line with everything, if there was anything since the last."""
+        if not self._changed.is_set():
+            return
+        self._changed.clear()
+        log.info("created so far", **self.figures())
+        self.recent = Flow()
+
+    def figures(self) -> dict[str, Any]:
+        """Totals since the start; of micro-batches, those since the last line."""
+        recent = self.recent
+        return {
+            "made": dict(self.made),
+            "refused": dict(self.refused),
+            "constraint_violations": self.constraint_violations,
+            "batches": self.batches.count,
+            "flushes": recent.size.count,
+            "flush_size_mean": round(recent.size.mean, 1),
+            "flush_size_max": int(recent.size.largest),
+            "wait_ms_mean": round(recent.wait.mean * 1000, 3),
+            "wait_ms_max": round(recent.wait.largest * 1000, 3),
+            "waiting_max": int(recent.left.largest),
+        }
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TandemError):
+        return error.reason
+    if isinstance(error, calls.STORE_REFUSED):
+        return StoreRefused.reason
+    if isinstance(error, calls.STORE_AWAY):
+        return StoreUnavailable.reason
+    return DEFECT
