@@ -31,13 +31,13 @@ class Proxy:
         self._answers = False
 
     def deafen(self) -> None:
-        """Nothing more comes back on what is open; what is opened later is whole."""
+        """Nothing more comes back on what is open, not even its end; the rest is whole."""
         self._deaf |= self._open
 
     def cut(self) -> None:
         """Break what is open; what is opened later is broken at once."""
         self._whole = False
-        for writer in self._open:
+        for writer in self._open | self._deaf:
             writer.transport.abort()
 
     def heal(self) -> None:
@@ -74,7 +74,8 @@ class Proxy:
                     continue
                 writer.write(data)
                 await writer.drain()
-        writer.close()
+        if not (answers and writer in self._deaf):
+            writer.close()
 
 
 @asynccontextmanager

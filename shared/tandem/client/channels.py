@@ -13,7 +13,7 @@ import grpc
 from tandem import limits
 
 KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
-    # With the timeout under twice the time a call may wait for one answer.
+    # With the timeout less than a stream's silence: the connection is judged first.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     # Without it a dead path is noticed after a minute, whatever keepalive says.
