@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -36,7 +38,7 @@ def configure(
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, rendering, out)
@@ -55,9 +57,16 @@ def _shared_processors(service: str) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_timestamp,
         add_service,
     ]
+
+
+def _add_timestamp(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    line["timestamp"] = (
+        datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )
+    return line
 
 
 def _rendering_processors(form: str, out: TextIO) -> list[Processor]:
@@ -70,9 +79,17 @@ def _rendering_processors(form: str, out: TextIO) -> list[Processor]:
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(tracebacks),
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        _to_json,
         _hide,
     ]
+
+
+# Made once: json.dumps makes one for each line.
+_encode: Final = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
+
+def _to_json(_: WrappedLogger, __: str, line: EventDict) -> str:
+    return _encode(line)
 
 
 def _hide(_: WrappedLogger, __: str, line: Any) -> str:
