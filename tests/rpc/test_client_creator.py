@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -147,6 +148,70 @@ async def test_p10_every_bad_field_is_named(client: AsyncClient) -> None:
         "spec.type",
         "spec.payload.n",
     }
+
+
+def numbered(count: int, *, size: int = 0) -> list[Spec]:
+    return [
+        Spec(project="shop", type="email", payload={"n": n, "text": "x" * size})
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1100, 0), (60, 60_000)])
+async def test_p1_a_list_of_any_length_makes_each_task_once(
+    client: AsyncClient, owner_pool: asyncpg.Pool, count: int, size: int
+) -> None:
+    specs = numbered(count, size=size)
+
+    first = await client.create_many(specs, request_id="import 7")
+    again = await client.create_many(specs, request_id="import 7")
+
+    assert {created.outcome for created in first} == {Outcome.CREATED}
+    assert {created.outcome for created in again} == {Outcome.REPLAYED}
+    assert [c.task.task_id for c in first] == [c.task.task_id for c in again]
+    task = await client.lookup("shop", request_id=first[count - 1].request_id)
+    assert payload_of(task)["n"] == count - 1
+    assert await owner_pool.fetchval(COUNT) == count
+
+
+async def test_p1_a_list_that_failed_midway_is_completed_by_its_repeat(
+    client: AsyncClient, owner_pool: asyncpg.Pool
+) -> None:
+    good = numbered(1010)
+    bad = [*good[:1005], Spec(project="shop", type="-"), *good[1006:]]
+
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await client.create_many(bad)
+    batch_id = caught.value.metadata["batch_request_id"]
+    completed = await client.create_many(good, request_id=batch_id)
+
+    assert [v.field for v in caught.value.violations] == ["requests[1005].spec.type"]
+    assert [c.outcome for c in completed] == [
+        *[Outcome.REPLAYED] * 1000,
+        *[Outcome.CREATED] * 10,
+    ]
+    assert await owner_pool.fetchval(COUNT) == 1010
+
+
+async def test_an_external_id_twice_in_a_list_is_one_task(client: AsyncClient) -> None:
+    spec = Spec(project="shop", type="email", external_id="order:7")
+
+    first, second = await client.create_many([spec, spec])
+
+    assert (first.outcome, second.outcome) == (Outcome.CREATED, Outcome.EXISTING)
+    assert first.task.task_id == second.task.task_id
+
+
+async def test_equal_content_within_its_window_is_the_same_task(
+    client: AsyncClient,
+) -> None:
+    window = timedelta(minutes=5)
+
+    first = await client.create(SPEC, content_window=window)
+    second = await client.create(SPEC, content_window=window)
+
+    assert first.task.task_id == second.task.task_id
+    assert second.existing_reason is ExistingReason.CONTENT_WINDOW
 
 
 async def test_p1_a_create_whose_answer_is_lost_ends_with_its_one_task(

@@ -81,7 +81,8 @@ def test_every_batch_is_in_order_whole_and_within_the_limits(sizes: list[int]) -
 def test_a_failure_names_places_in_the_whole_list() -> None:
     told = InvalidRequest(
         "requests[0] and requests[7] have the same request_id",
-        violations=[Violation("requests[7].spec.type", "is required")],
+        violations=[Violation("requests[7].request_id", "is that of requests[0] too")],
+        index="7",
     )
 
     with pytest.raises(InvalidRequest) as caught, counted_from(1000):
@@ -91,5 +92,6 @@ def test_a_failure_names_places_in_the_whole_list() -> None:
         "requests[1000] and requests[1007] have the same request_id"
     )
     assert caught.value.violations == (
-        Violation("requests[1007].spec.type", "is required"),
+        Violation("requests[1007].request_id", "is that of requests[1000] too"),
     )
+    assert caught.value.metadata["index"] == "1007"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid5
 
 from tandem import limits
 from tandem.client.specs import Spec, spec_to_wire
-from tandem.errors import TandemError
+from tandem.errors import TandemError, Violation
 from tandem.v1 import creator_pb2, task_pb2
 
 MAX_BYTES: Final = limits.MAX_MESSAGE_BYTES // 2
@@ -81,10 +81,12 @@ def counted_from(first: int) -> Iterator[None]:
         yield
     except TandemError as failure:
         failure.violations = tuple(
-            replace(violation, field=_moved(violation.field, first))
-            for violation in failure.violations
+            Violation(_moved(v.field, first), _moved(v.description, first))
+            for v in failure.violations
         )
         failure.args = tuple(_moved(str(text), first) for text in failure.args)
+        if index := failure.metadata.get("index"):
+            failure.metadata["index"] = str(first + int(index))
         raise
 
 
