@@ -153,7 +153,7 @@ async def _fail(
         _record(method, "DEFECT", start)
         await context.abort(grpc.StatusCode.INTERNAL, DEFECT)
     _record(method, known.reason, start)
-    await context.abort(known.code, f"{known.reason}: {known}", known.trailers())
+    await context.abort(known.code, known.told, known.trailers())
 
 
 def translate(error: Exception) -> TandemError | None:

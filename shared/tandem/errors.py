@@ -17,6 +17,8 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from tandem import fitting
+
 DOMAIN: Final = "tandem"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
@@ -45,40 +47,49 @@ class TandemError(Exception):
         self.violations = tuple(violations)
         self.metadata = metadata
 
-    def details(self) -> list[Message]:
-        """The messages packed into the status, ErrorInfo first."""
-        details: list[Message] = [
-            error_details_pb2.ErrorInfo(
-                reason=self.reason, domain=DOMAIN, metadata=self.metadata
-            )
-        ]
+    @property
+    def told(self) -> str:
+        """The message as it goes over the wire. It begins with the reason."""
+        return fitting.cut(f"{self.reason}: {self}", fitting.MESSAGE_BYTES)
+
+    def to_status(self) -> status_pb2.Status:
+        """The status as it goes over the wire, ErrorInfo first.
+
+        It fits into what any client accepts: of many violations the last names the
+        rest in short.
+        """
+        status = status_pb2.Status(code=self.code.value[0], message=self.told)
+        _pack(status, self._info())
         if self.violations:
-            details.append(
-                error_details_pb2.BadRequest(
-                    field_violations=[
-                        error_details_pb2.BadRequest.FieldViolation(
-                            field=v.field, description=v.description
-                        )
-                        for v in self.violations
-                    ]
-                )
-            )
+            room = fitting.DETAILS_BYTES - status.ByteSize()
+            _pack(status, self._bad_request(room))
         if self.retry_after is not None:
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.FromMilliseconds(int(self.retry_after * 1000))
-            details.append(retry)
-        return details
-
-    def to_status(self) -> status_pb2.Status:
-        """The status as it goes over the wire. The message begins with the reason."""
-        status = status_pb2.Status(
-            code=self.code.value[0], message=f"{self.reason}: {self}"
-        )
-        for detail in self.details():
-            packed = any_pb2.Any()
-            packed.Pack(detail)
-            status.details.append(packed)
+            _pack(status, retry)
         return status
+
+    def _info(self) -> Message:
+        metadata = {
+            key: fitting.cut(value, fitting.VALUE_BYTES)
+            for key, value in self.metadata.items()
+        }
+        info: Message = error_details_pb2.ErrorInfo(
+            reason=self.reason, domain=DOMAIN, metadata=metadata
+        )
+        return info
+
+    def _bad_request(self, room: int) -> Message:
+        named = [(v.field, v.description) for v in self.violations]
+        bad: Message = error_details_pb2.BadRequest(
+            field_violations=[
+                error_details_pb2.BadRequest.FieldViolation(
+                    field=path, description=description
+                )
+                for path, description in fitting.fitting(named, room=room)
+            ]
+        )
+        return bad
 
     def trailers(self) -> tuple[tuple[str, str | bytes], ...]:
         """Trailing metadata: the status, and the pushback that gRPC's own retry obeys."""
@@ -86,6 +97,12 @@ class TandemError(Exception):
         if self.retry_after is None:
             return (details,)
         return (details, (PUSHBACK_KEY, str(int(self.retry_after * 1000))))
+
+
+def _pack(status: status_pb2.Status, detail: Message) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)
 
 
 class InvalidRequest(TandemError):

@@ -135,6 +135,9 @@ class Settings:
     log: LogForm = None
     """`json` or `console`. Not set: console at a terminal, else json."""
 
+    port_file: Text = ""
+    """A file to write the port into, once it is listened on. Unset: none."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read every field.

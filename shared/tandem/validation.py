@@ -12,8 +12,8 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from tandem import limits, wire
 from tandem.errors import InvalidRequest, Violation
 
-MAX_REPORTED: Final = 100
-"""Violations in one answer: each of a batch's thousand items may have some."""
+NAMED: Final = 20
+"""Violations that the message names, too: it is for people."""
 
 NAME_RULE: Final = (
     "must be 1 to 63 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
@@ -43,15 +43,14 @@ class Violations:
         """Raise if anything was found.
 
         Raises:
-            InvalidRequest: names every field at fault, at most MAX_REPORTED.
+            InvalidRequest: names every field at fault.
         """
         if not self._found:
             return
-        shown = self._found[:MAX_REPORTED]
-        text = "; ".join(f"{v.field} {v.description}" for v in shown)
-        if len(self._found) > MAX_REPORTED:
-            text += f"; and {len(self._found) - MAX_REPORTED} more"
-        raise InvalidRequest(text, violations=shown)
+        text = "; ".join(f"{v.field} {v.description}" for v in self._found[:NAMED])
+        if len(self._found) > NAMED:
+            text += f"; and {len(self._found) - NAMED} more"
+        raise InvalidRequest(text, violations=self._found)
 
     def name(self, field: str, text: str, *, default: str = "") -> str:
         """A project, type, queue, group: required unless there is a default."""

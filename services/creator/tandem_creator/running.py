@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import asyncpg
 
 from tandem import limits
-from tandem.postgres.pool import create_pool
-from tandem.postgres.privileges import check_privileges
 from tandem.server import Server
+from tandem.starting import open_pool, require_privileges
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
 from tandem_creator.bell import Bell, Listener
@@ -35,13 +33,6 @@ from tandem_creator.whole import WholeBatches
 APPLICATION: Final = "tandem_creator"
 
 SERVICE: Final = creator_pb2.DESCRIPTOR.services_by_name["CreatorService"]
-
-CLOSE_LIMIT: Final = 5.0
-"""Seconds for the database to say goodbye."""
-
-
-class WrongPrivileges(Exception):
-    """The login may do too little or too much. The message lists every fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +76,15 @@ async def running_creator(
     """
     epoch = Epoch()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings, epoch))
-        await _require_privileges(pool)
+        pool = await stack.enter_async_context(
+            open_pool(
+                settings,
+                size=settings.pool_size,
+                application_name=APPLICATION,
+                on_connect=epoch.enter,
+            )
+        )
+        await require_privileges(pool, EXPECTED)
         parts = _assemble(settings, pool, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
         for daemon in (
@@ -151,39 +149,3 @@ def _assemble(
     )
     server = Server(servicer, SERVICE, listen=settings.listen)
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)
-
-
-@asynccontextmanager
-async def _pool(settings: CreatorSettings, epoch: Epoch) -> AsyncIterator[asyncpg.Pool]:
-    pool = await create_pool(
-        settings.database_url,
-        size=settings.pool_size,
-        application_name=APPLICATION,
-        on_connect=epoch.enter,
-    )
-    try:
-        yield pool
-    finally:
-        await _close(pool)
-
-
-async def _close(pool: asyncpg.Pool) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_LIMIT):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
-
-
-async def _require_privileges(pool: asyncpg.Pool) -> None:
-    async with pool.acquire() as connection:
-        faults = await check_privileges(connection, EXPECTED)
-    if faults:
-        raise WrongPrivileges("; ".join(faults))
-
-
-def write_port(port: int, path: Path) -> None:
-    """Tell the port through a file that is whole from the moment it is there."""
-    draft = path.with_name(f"{path.name}.{port}")
-    draft.write_text(f"{port}\n", encoding="ascii")
-    draft.replace(path)

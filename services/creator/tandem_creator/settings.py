@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem.settings import Address, Flag, Settings, Text
+from tandem.settings import Address, Flag, Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,9 +13,6 @@ class CreatorSettings(Settings):
 
     listen: Address = "127.0.0.1:7101"
     """The address to serve on. Port 0 takes a free one."""
-
-    port_file: Text = ""
-    """A file to write the port into, once it is listened on. Unset: none."""
 
     require_request_id: Flag = False
     """Whether a create without a request id, its own or its batch's, is refused."""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
-import asyncpg
 import structlog
 
 from tandem.handlers import Handlers
-from tandem.postgres.pool import create_pool
-from tandem.postgres.privileges import check_privileges
 from tandem.server import Server
+from tandem.starting import announce, open_pool, require_privileges
 from tandem.v1 import processor_pb2
 from tandem_processor.attempts import HandlerLoop
 from tandem_processor.grants import EXPECTED
@@ -30,11 +25,7 @@ APPLICATION: Final = "tandem_processor"
 SERVICE: Final = processor_pb2.DESCRIPTOR.services_by_name["ProcessorService"]
 
 CLOSE_LIMIT: Final = 5.0
-"""Seconds for the database, and for calls in flight at the very end."""
-
-
-class WrongPrivileges(Exception):
-    """The login may do too little or too much. The message lists every fault."""
+"""Seconds for calls in flight at the very end."""
 
 
 async def run_processor(
@@ -50,10 +41,12 @@ async def run_processor(
         PortTaken: somebody else has the address.
     """
     async with (
-        _pool(settings, size=settings.pool_size) as pool,
-        _pool(settings, size=1) as heart_pool,
+        open_pool(
+            settings, size=settings.pool_size, application_name=APPLICATION
+        ) as pool,
+        open_pool(settings, size=1, application_name=APPLICATION) as heart_pool,
     ):
-        await _require_privileges(pool)
+        await require_privileges(pool, EXPECTED)
         watch = Watch(pool)
         server = Server(ProcessorServicer(pool, watch), SERVICE, listen=settings.listen)
         port = await server.start()
@@ -111,46 +104,3 @@ class _Health:
             return
         self._serving = serving
         await self._server.set_serving(serving=serving)
-
-
-def announce(settings: ProcessorSettings, port: int) -> None:
-    """Tell the port, in the log and in the file that was asked for."""
-    if settings.port_file:
-        write_port(port, Path(settings.port_file))
-    host = settings.listen.rpartition(":")[0]
-    log.info("serving", listen=f"{host}:{port}", port=port)
-
-
-def write_port(port: int, path: Path) -> None:
-    """Tell the port through a file that is whole from the moment it is there."""
-    draft = path.with_name(f"{path.name}.{port}")
-    draft.write_text(f"{port}\n", encoding="ascii")
-    draft.replace(path)
-
-
-@asynccontextmanager
-async def _pool(
-    settings: ProcessorSettings, *, size: int
-) -> AsyncIterator[asyncpg.Pool]:
-    pool = await create_pool(
-        settings.database_url, size=size, application_name=APPLICATION
-    )
-    try:
-        yield pool
-    finally:
-        await _close(pool)
-
-
-async def _close(pool: asyncpg.Pool) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_LIMIT):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
-
-
-async def _require_privileges(pool: asyncpg.Pool) -> None:
-    async with pool.acquire() as connection:
-        faults = await check_privileges(connection, EXPECTED)
-    if faults:
-        raise WrongPrivileges("; ".join(faults))

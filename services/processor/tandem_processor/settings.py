@@ -45,9 +45,6 @@ class ProcessorSettings(Settings):
     dead_after: Seconds = 15.0
     """Seconds without a heartbeat after which a processor's tasks are returned."""
 
-    port_file: Text = ""
-    """A file to write the port into, once it is listened on. Unset: none."""
-
     def __post_init__(self) -> None:
         if self.heartbeat <= 0:
             raise InvalidSettings("TANDEM_HEARTBEAT must be more than 0")

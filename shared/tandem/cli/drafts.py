@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import click
 from google.protobuf import struct_pb2
 
 from tandem import wire
-from tandem.client import request_id_from
 from tandem.v1 import task_pb2
 
 
@@ -64,14 +62,6 @@ def labels(
         if not key or not equals:
             raise click.BadParameter("must be key=value", context, option)
     return {key: value for key, _, value in pairs}
-
-
-def request_id(text: str) -> str:
-    """A UUID as it is; any other text by the UUID that stands for it."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return request_id_from(text)
 
 
 def retry_policy(

@@ -14,6 +14,7 @@ from tandem import limits, wire
 from tandem.cli import calling, drafts
 from tandem.cli.options import common, common_options
 from tandem.cli.output import brief, print_json, print_task, print_tasks
+from tandem.client import as_request_id
 from tandem.v1 import creator_pb2, processor_pb2, processor_pb2_grpc, task_pb2
 
 PRIORITIES: Final = ("urgent", "high", "normal", "low")
@@ -65,7 +66,7 @@ def create(
         policy = creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_REJECT
     request = creator_pb2.CreateTaskRequest(
         # An id of our own where none is given, so that gRPC may repeat the call.
-        request_id=drafts.request_id(request_id or str(uuid4())),
+        request_id=as_request_id(request_id or uuid4()),
         spec=_spec(**given),
         external_id_policy=policy,
     )

@@ -1,0 +1,127 @@
+"""What both services do alike between their first line and their first served call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import structlog
+
+from tandem import calls, logs
+from tandem.errors import StoreUnavailable
+from tandem.postgres.connect import PostgresUnfit
+from tandem.postgres.pool import OnConnect, create_pool
+from tandem.postgres.privileges import Expected, check_privileges
+from tandem.server import PortTaken
+from tandem.settings import InvalidSettings, Settings
+
+log = structlog.get_logger()
+
+CANNOT_RUN: Final = 2
+"""The exit code for a fault that only an operator can repair."""
+
+CLOSE_LIMIT: Final = 5.0
+"""Seconds for the database to say goodbye."""
+
+NOT_MIGRATED: Final = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+
+class WrongPrivileges(Exception):
+    """The login may do too little or too much. The message lists every fault."""
+
+
+class CannotRun(Exception):
+    """What an operator has to repair, in one line."""
+
+
+def exit_code(program: str, run: Callable[[], int]) -> int:
+    """Run to the end; what an operator has to repair becomes one line, and exit code 2."""
+    try:
+        with _repairable():
+            return run()
+    except CannotRun as fault:
+        line = logs.hide_passwords(" ".join(str(fault).split()))
+        print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 - logs may be what is wrong
+        return CANNOT_RUN
+
+
+@contextmanager
+def _repairable() -> Iterator[None]:
+    try:
+        yield
+    except (InvalidSettings, PortTaken, PostgresUnfit) as fault:
+        raise CannotRun(str(fault)) from fault
+    except WrongPrivileges as fault:
+        raise CannotRun(f"the database login is not fit to serve: {fault}") from fault
+    except NOT_MIGRATED as fault:
+        raise CannotRun(
+            f"schema tandem is missing or old ({fault}); run `tandem migrate`"
+        ) from fault
+    except (*calls.STORE_AWAY, StoreUnavailable) as fault:
+        raise CannotRun(
+            f"cannot reach the database of TANDEM_DATABASE_URL: {fault}"
+        ) from fault
+
+
+@asynccontextmanager
+async def open_pool(
+    settings: Settings,
+    *,
+    size: int,
+    application_name: str,
+    on_connect: OnConnect | None = None,
+) -> AsyncIterator[asyncpg.Pool]:
+    """A pool of the service's own login, for the length of a block."""
+    pool = await create_pool(
+        settings.database_url,
+        size=size,
+        application_name=application_name,
+        on_connect=on_connect,
+    )
+    try:
+        yield pool
+    finally:
+        await _close(pool)
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def require_privileges(pool: asyncpg.Pool, expected: Expected) -> None:
+    """Prove that the login is exactly as the service's should be.
+
+    Raises:
+        WrongPrivileges: it is not.
+    """
+    if faults := await check_privileges(pool, expected):
+        raise WrongPrivileges("; ".join(faults))
+
+
+def announce(settings: Settings, port: int) -> None:
+    """Tell the port, in the log and in the file that was asked for."""
+    if settings.port_file:
+        _write_port(port, Path(settings.port_file))
+    host = settings.listen.rpartition(":")[0]
+    log.info("serving", listen=f"{host}:{port}", port=port)
+
+
+def _write_port(port: int, path: Path) -> None:
+    """The file is whole from the moment it is there."""
+    draft = path.with_name(f"{path.name}.{port}")
+    draft.write_text(f"{port}\n", encoding="ascii")
+    draft.replace(path)
