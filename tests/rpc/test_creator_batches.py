@@ -160,6 +160,17 @@ async def test_p12_one_bad_request_refuses_the_batch_and_every_fault_is_named(
     assert await stored(owner_pool) == (0, 0)
 
 
+async def test_p10_a_thousand_bad_requests_are_all_named(
+    creator: CreatorServiceAsyncStub,
+) -> None:
+    """In an answer that any client accepts."""
+    told = await refused(creator, a_batch(*(a_request(type="") for _ in range(1000))))
+
+    assert told.fields[0] == "requests[0].spec.type"
+    assert told.fields[-1] == "requests"
+    assert told.descriptions[-1] == f"also at fault: {len(told.fields) - 1}-999"
+
+
 async def test_a_repeated_batch_replays_whole(
     creator: CreatorServiceAsyncStub, owner_pool: asyncpg.Pool
 ) -> None:

@@ -56,6 +56,7 @@ class Refusal:
     reason: str
     metadata: dict[str, str]
     fields: list[str]
+    descriptions: list[str]
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> Refusal:
@@ -66,4 +67,5 @@ def reason_of(error: grpc.aio.AioRpcError) -> Refusal:
         detail.Unpack(info)
         detail.Unpack(bad)
     fields = [violation.field for violation in bad.field_violations]
-    return Refusal(info.reason, dict(info.metadata), fields)
+    descriptions = [violation.description for violation in bad.field_violations]
+    return Refusal(info.reason, dict(info.metadata), fields, descriptions)

@@ -14,8 +14,8 @@ from tandem.tasks import TaskRow
 from tandem.v1 import task_pb2
 from tandem_creator.content import differing_fields
 from tandem_creator.drafts import Defaulted
-from tandem_creator.rows import row_of
 from tandem_creator.parsing import parse_create
+from tandem_creator.rows import row_of
 from tests.support.creator import a_request
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -8,6 +9,9 @@ from google.rpc import error_details_pb2
 
 from tandem import errors
 from tandem.errors import InvalidRequest, StoreUnavailable, TandemError, Violation
+
+METADATA_LIMIT = 8 * 1024 - 300
+"""What gRPC accepts by default, less the headers that it adds itself."""
 
 EVERY = [
     error
@@ -66,3 +70,43 @@ def test_a_retryable_error_pushes_back_by_detail_and_by_trailer() -> None:
 
 def test_a_client_finds_every_error_by_its_reason() -> None:
     assert {error.reason: error for error in EVERY} == errors.BY_REASON
+
+
+def test_p10_any_number_of_violations_fits_and_none_goes_unnamed() -> None:
+    found = [
+        Violation(f"requests[{n}].spec.project", "must be something rather long")
+        for n in range(1, 1000, 2)
+    ]
+    error = InvalidRequest("é" * 10_000, violations=found, many="x" * 10_000)
+
+    told = violations_of(error)
+
+    assert size_of(error) < METADATA_LIMIT
+    assert told[0] == (found[0].field, found[0].description)
+    field, rest = told[-1]
+    named = {int(re.findall(r"\d+", path)[0]) for path, _ in told[:-1]}
+    assert field == "requests"
+    assert named | {int(n) for n in re.findall(r"\d+", rest)} == set(range(1, 1000, 2))
+
+
+def test_p10_long_paths_are_cut_and_still_fit() -> None:
+    found = [Violation(f"spec.payload.{n}{'k' * 60_000}", "is bad") for n in range(50)]
+    error = InvalidRequest("many", violations=found)
+
+    told = violations_of(error)
+
+    assert size_of(error) < METADATA_LIMIT
+    assert told[0][0].startswith("spec.payload.0kkk")
+    assert told[-1][1].startswith(f"{50 - len(told) + 1} more: spec.payload.")
+
+
+def violations_of(error: TandemError) -> list[tuple[str, str]]:
+    bad = error_details_pb2.BadRequest()
+    assert error.to_status().details[1].Unpack(bad)
+    return [(v.field, v.description) for v in bad.field_violations]
+
+
+def size_of(error: TandemError) -> int:
+    """As gRPC counts it: the message stands in a header of its own, too."""
+    message = len(quote(error.told, safe=" "))
+    return message + sum(32 + len(k) + len(v) for k, v in error.trailers())
