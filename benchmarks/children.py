@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem.processes import wait_until_serving
+from tandem.health import wait_until_serving
 
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
