@@ -82,6 +82,13 @@ def test_a_moment_without_a_zone_is_refused_by_name() -> None:
         ).to_wire()
 
 
+def test_a_filter_by_a_moment_without_a_zone_is_refused_by_name() -> None:
+    moment = datetime(2031, 5, 1)  # noqa: DTZ001 - the fault
+
+    with pytest.raises(InvalidRequest, match=r"create_time_to has no time zone"):
+        list_request("shop", {"create_time_to": moment}, full=False)
+
+
 def test_each_intended_call_has_an_id_of_its_own() -> None:
     first, second = create_request(TEA, {}), create_request(TEA, {})
 
@@ -113,6 +120,16 @@ def test_a_create_with_a_content_window_is_not_repeated_after_it() -> None:
     assert create_limit(request, 30) == 10
     assert create_limit(request, 5) == 5
     assert create_limit(create_request(TEA, {}), 30) == 30
+
+
+@pytest.mark.parametrize("window", [timedelta(0), timedelta(seconds=-5)])
+def test_a_window_that_cannot_be_is_left_for_the_service_to_refuse(
+    window: timedelta,
+) -> None:
+    request = create_request(TEA, {"content_window": window})
+
+    assert request.HasField("content_window")
+    assert create_limit(request, 30) > 0
 
 
 def test_options_of_a_create_are_sent() -> None:

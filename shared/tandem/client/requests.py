@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import Final, TypedDict
 from uuid import UUID, uuid4
 
 from tandem import limits, wire
 from tandem.client.ids import as_request_id
-from tandem.client.specs import Spec, spec_to_wire
+from tandem.client.specs import Spec, spec_to_wire, timestamp
 from tandem.states import TaskState
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
+
+SHORTEST_WINDOW: Final = 1.0
+"""Seconds. The service refuses any shorter one, for which it has to be asked."""
 
 
 class Creating(TypedDict, total=False):
@@ -67,10 +70,11 @@ def create_request(
         external_id_policy=policy(reject_existing=options.get("reject_existing")),
         validate_only=options.get("validate_only", False),
     )
-    if window := options.get("content_window"):
+    window = options.get("content_window")
+    if window is not None:
         request.content_window.window.FromTimedelta(window)
         request.content_window.payload_keys.extend(options.get("content_keys", ()))
-    if "request_id" in options or not window:
+    if "request_id" in options or window is None:
         request.request_id = as_request_id(options.get("request_id") or uuid4())
     return request
 
@@ -103,8 +107,8 @@ def list_request(
         queues=filters.get("queues"),
         labels=filters.get("labels"),
         external_id_prefix=filters.get("external_id_prefix", ""),
-        create_time_from=wire.timestamp(filters.get("create_time_from")),
-        create_time_to=wire.timestamp(filters.get("create_time_to")),
+        create_time_from=timestamp(filters.get("create_time_from"), "create_time_from"),
+        create_time_to=timestamp(filters.get("create_time_to"), "create_time_to"),
         page_size=limits.MAX_PAGE_SIZE,
         view=view(full=full),
     )
@@ -135,4 +139,4 @@ def create_limit(request: creator_pb2.CreateTaskRequest, limit: float) -> float:
     if not request.HasField("content_window"):
         return limit
     window = request.content_window.window.ToTimedelta()
-    return min(limit, window.total_seconds())
+    return min(limit, max(window.total_seconds(), SHORTEST_WINDOW))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 
 from tandem import wire
 from tandem.errors import InvalidRequest, Violation
@@ -56,7 +56,7 @@ class Spec:
             payload=_struct(self.payload),
             queue=self.queue,
             priority=_priority(self.priority),
-            not_before_time=wire.timestamp(_zoned(self.not_before_time)),
+            not_before_time=timestamp(self.not_before_time, "spec.not_before_time"),
             start_delay=wire.duration(self.start_delay),
             retry_policy=self._retry_policy(),
             external_id=self.external_id,
@@ -93,11 +93,16 @@ def _struct(payload: Mapping[str, Any] | None) -> struct_pb2.Struct | None:
         raise _invalid("spec.payload", f"has no JSON form: {error}") from error
 
 
-def _zoned(moment: datetime | None) -> datetime | None:
+def timestamp(moment: datetime | None, field_: str) -> timestamp_pb2.Timestamp | None:
+    """The moment as it is sent.
+
+    Raises:
+        InvalidRequest: it has no time zone.
+    """
     # Whoever means local time, and whoever means UTC, would both be right.
     if moment is not None and moment.tzinfo is None:
-        raise _invalid("spec.not_before_time", "has no time zone")
-    return moment
+        raise _invalid(field_, "has no time zone")
+    return wire.timestamp(moment)
 
 
 def _invalid(field_: str, description: str) -> InvalidRequest:
