@@ -150,7 +150,8 @@ CREATE TABLE tandem.group_places (
     PRIMARY KEY (group_name, lane_id)
 ) WITH (fillfactor = 50);
 
--- Ranges handed to members and not yet confirmed. No member: to be sent again.
+-- Ranges that were taken and not yet confirmed. `member_id` names the creator
+-- process that answers for one among the group's members; none: to be sent again.
 CREATE TABLE tandem.takes (
     take_id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     group_name    text        COLLATE "C" NOT NULL,
