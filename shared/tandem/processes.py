@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tandem.health import wait_until_serving
+from tandem.server import LEASH
 
 START_LIMIT: Final = 60.0
 """Seconds from the start of a process until it must serve."""
@@ -49,7 +50,8 @@ class ServiceProcess:
     """One service in a process, and a session, of its own.
 
     Ctrl-C at a terminal does not reach it: whoever started it decides the order
-    in which things stop. Every line that it writes goes to `on_line`.
+    in which things stop. It does not outlive whoever started it, though: it stops
+    when its standard input ends. Every line that it writes goes to `on_line`.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class ServiceProcess:
             sys.executable,
             "-m",
             self._service.module,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=PIPE,
             stdout=PIPE,
             stderr=STDOUT,
             env=self._whole_environ(),
@@ -150,8 +152,8 @@ class ServiceProcess:
         self._reading = asyncio.create_task(self._read())
 
     def _whole_environ(self) -> dict[str, str]:
-        port_file = {"TANDEM_PORT_FILE": str(self._port_file)}
-        return {**os.environ, **self._environ, **port_file}
+        ours = {"TANDEM_PORT_FILE": str(self._port_file), LEASH: "1"}
+        return {**os.environ, **self._environ, **ours}
 
     async def _read(self) -> None:
         assert self._process.stdout is not None

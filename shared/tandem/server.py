@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -32,6 +34,10 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.max_metadata_size", 16 * 1024),
 )
+
+
+LEASH: Final = "TANDEM_LEASH"
+"""The variable that makes the end of standard input a signal to stop."""
 
 
 class PortTaken(Exception):
@@ -91,9 +97,22 @@ class Server:
 def stop_signal(
     numbers: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
 ) -> asyncio.Event:
-    """An event that is set by the first SIGTERM or SIGINT."""
+    """An event that is set by the first SIGTERM or SIGINT.
+
+    Also by the end of standard input, where `TANDEM_LEASH` is set: whoever started
+    this process holds the other end, and has died without a word.
+    """
     stop = asyncio.Event()
     noted: Callable[[], None] = stop.set
+    loop = asyncio.get_running_loop()
     for number in numbers:
-        asyncio.get_running_loop().add_signal_handler(number, noted)
+        loop.add_signal_handler(number, noted)
+    if os.environ.get(LEASH):
+        loop.add_reader(sys.stdin.fileno(), _hold_leash, loop, stop)
     return stop
+
+
+def _hold_leash(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tandem.postgres.embedded import EmbeddedPostgres
 from tests.support.cluster import reachable_folder
 from tests.support.command import Standing, standing, tandem
 from tests.support.gates import standing_gate
@@ -102,6 +104,17 @@ async def test_a_service_that_dies_ends_everything_and_is_named(data: Path) -> N
     assert "Traceback" not in ended.err
 
 
+async def test_services_do_not_outlive_a_command_that_is_killed(data: Path) -> None:
+    async with up(data) as running:
+        pid = running.command.process.pid
+        services = [_child(pid, f"tandem_{name}") for name in ("creator", "processor")]
+        running.command.process.kill()
+        for service in services:
+            assert await asyncio.to_thread(_ends, os.pidfd_open(service))
+    # The server outlives it, for whoever comes next.
+    await asyncio.to_thread(EmbeddedPostgres(data).stop)
+
+
 async def test_a_taken_port_is_one_line_and_exit_code_2(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -121,6 +134,14 @@ async def test_handlers_that_are_not_there_are_one_line_and_exit_code_2(
         )  # fmt: skip
     assert ended.code == 2
     assert "no_such_module" in ended.complaint()
+
+
+def _ends(pidfd: int) -> bool:
+    """Whether the process behind it ends in time."""
+    try:
+        return bool(select.select([pidfd], [], [], START_LIMIT)[0])
+    finally:
+        os.close(pidfd)
 
 
 def _child(pid: int, module: str) -> int:
