@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from tandem import limits, wire
@@ -14,6 +15,8 @@ from tandem.errors import InvalidRequest, Violation
 
 NAMED: Final = 20
 """Violations that the message names, too: it is for people."""
+
+NIL: Final = bytes(16)
 
 NAME_RULE: Final = (
     "must be 1 to 63 of A-Z a-z 0-9 _ . - and begin with a letter or digit"
@@ -72,13 +75,14 @@ class Violations:
                 self.add(field, "is required")
             return None
         try:
-            parsed = UUID(text)
+            # The driver's own kind, which is parsed and written in a fifth of the time.
+            parsed: UUID = pgproto.UUID(text)
         except ValueError:
             self.add(field, "must be a UUID")
             return None
         if len(text) != len(str(parsed)):
             self.add(field, "must be a UUID in its 36-character form")
-        elif parsed.int == 0:
+        elif parsed.bytes == NIL:
             self.add(field, "must not be the nil UUID")
         else:
             return parsed

@@ -31,10 +31,11 @@ class Pending:
     answer: asyncio.Future[Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
-    abandoned: bool = False
 
     def is_wanted(self, now: float) -> bool:
-        return not self.abandoned and (self.deadline is None or now < self.deadline)
+        if self.answer.cancelled():
+            return False
+        return self.deadline is None or now < self.deadline
 
 
 class Batcher:
@@ -83,11 +84,8 @@ class Batcher:
         self._waiting.append(pending)
         self._arrived.set()
         self._linger.arrived(len(self._waiting))
-        try:
-            return await asyncio.shield(pending.answer)
-        except asyncio.CancelledError:
-            pending.abandoned = True
-            raise
+        # Not the batch's task: a caller that gives up cancels its answer, no more.
+        return await pending.answer
 
     async def run(self) -> None:
         """Send batches until cancelled."""

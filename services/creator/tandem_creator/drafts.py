@@ -8,7 +8,8 @@ from enum import IntFlag
 from typing import Final
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from asyncpg.pgproto import pgproto
+from uuid_utils import uuid7
 
 from tandem import limits
 from tandem.v1 import creator_pb2, task_pb2
@@ -28,6 +29,12 @@ class Defaulted(IntFlag):
 
 
 NOTHING_DEFAULTED: Final = Defaulted(0)
+
+
+def new_task_id() -> UUID:
+    """A UUIDv7, as the driver makes UUIDs: they are read and written in no time."""
+    task_id: UUID = pgproto.UUID(uuid7().bytes)
+    return task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,10 @@ class Draft:
         creator_pb2.CreateTaskRequest.EXTERNAL_ID_POLICY_RETURN_EXISTING
     )
     window: Window | None = None
-    task_id: UUID = field(default_factory=uuid7)
+    given: task_pb2.TaskSpec | None = None
+    """The spec as it came, where defaults are all that it lacks of the stored one."""
+
+    task_id: UUID = field(default_factory=new_task_id)
 
     @property
     def is_repeatable(self) -> bool:
@@ -80,6 +90,6 @@ class Draft:
         return self.has_own_request_id or self.external_id is not None
 
     @property
-    def insert_order(self) -> tuple[str, UUID]:
+    def insert_order(self) -> tuple[str, bytes]:
         """One order for all creators: crossed external ids would deadlock."""
-        return (self.external_id or "", self.request_id)
+        return (self.external_id or "", self.request_id.bytes)

@@ -19,6 +19,7 @@ from tandem.v1 import creator_pb2, task_pb2
 from tandem_creator.content import differing_fields
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
+from tandem_creator.fresh import fresh_task
 from tandem_creator.rows import NOT_WRITTEN, row_of
 from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
@@ -87,10 +88,18 @@ def _basic(row: TaskRow) -> TaskRow:
 def _created(draft: Draft, created: Created | None, *, full: bool) -> Response:
     """The task as it was just written, without reading it back."""
     return Response(
-        task=render(row_of(draft, created), full=full),
+        task=_made(draft, created, full=full),
         outcome=Response.OUTCOME_CREATED,
         request_id=str(draft.request_id),
     )
+
+
+def _made(draft: Draft, created: Created | None, *, full: bool) -> task_pb2.Task:
+    if created is None or draft.given is None:
+        return render(row_of(draft, created), full=full)
+    if not access.current_caller.get().may_read(draft.project):
+        raise TaskNotFound("no such task")
+    return fresh_task(draft, draft.given, created.create_time, full=full)
 
 
 def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:

@@ -21,6 +21,22 @@ NOTHING: Final = timedelta(0)
 SHORTEST_TIMEOUT: Final = timedelta(milliseconds=1)
 """An attempt that may take no time at all could never succeed."""
 
+PRIORITIES: Final = frozenset(task_pb2.Priority.values())
+POLICIES: Final = frozenset(creator_pb2.CreateTaskRequest.ExternalIdPolicy.values())
+VIEWS: Final = frozenset(task_pb2.TaskView.values())
+
+# Flags are put together slowly.
+DEFAULTED: Final = MappingProxyType(
+    {
+        (has_queue, has_priority): (Defaulted(0) if has_queue else Defaulted.QUEUE)
+        | (Defaulted(0) if has_priority else Defaulted.PRIORITY)
+        for has_queue in (False, True)
+        for has_priority in (False, True)
+    }
+)
+
+NEGATIVE_ZERO: Final = struct_pb2.Value(number_value=-0.0).SerializeToString()
+
 NO_SPEC: Final[Mapping[str, Any]] = MappingProxyType({"project": "", "type": ""})
 
 SPAN_LIMITS: Final = MappingProxyType(
@@ -81,8 +97,7 @@ def parse_draft(
         trace_context: of the call.
     """
     fields = _parse_spec(request.spec, found) if _has_spec(request, found) else NO_SPEC
-    policies = creator_pb2.CreateTaskRequest.ExternalIdPolicy.values()
-    found.known_enum("external_id_policy", request.external_id_policy, policies)
+    found.known_enum("external_id_policy", request.external_id_policy, POLICIES)
     window = parse_window(request, fields.get("payload"), found)
     return Draft(
         **fields,
@@ -97,7 +112,7 @@ def parse_draft(
 
 def parse_view(view: task_pb2.TaskView.ValueType, found: Violations) -> bool:
     """Whether everything is to be answered: FULL, and the default of this service."""
-    found.known_enum("view", view, task_pb2.TaskView.values())
+    found.known_enum("view", view, VIEWS)
     return is_full(view)
 
 
@@ -113,7 +128,7 @@ def _has_spec(request: creator_pb2.CreateTaskRequest, found: Violations) -> bool
 
 
 def _parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
-    found.known_enum("spec.priority", spec.priority, task_pb2.Priority.values())
+    found.known_enum("spec.priority", spec.priority, PRIORITIES)
     return {
         "project": found.name("spec.project", spec.project),
         "type": found.name("spec.type", spec.type),
@@ -123,16 +138,24 @@ def _parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
         "labels": _parse_labels(spec, found),
         "title": found.text("spec.title", spec.title) or None,
         "external_id": found.text("spec.external_id", spec.external_id) or None,
-        "defaulted": _defaulted(spec),
-        **_parse_start(spec, found),
-        **_parse_retry_policy(spec.retry_policy, found),
+        "defaulted": DEFAULTED[bool(spec.queue), bool(spec.priority)],
+        **_parse_rest(spec, found),
     }
 
 
-def _defaulted(spec: task_pb2.TaskSpec) -> Defaulted:
-    queue = Defaulted(0) if spec.queue else Defaulted.QUEUE
-    priority = Defaulted(0) if spec.priority else Defaulted.PRIORITY
-    return queue | priority
+def _parse_rest(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
+    """What most specs do without."""
+    rest = _parse_start(spec, found)
+    if spec.HasField("retry_policy"):
+        rest |= _parse_retry_policy(spec.retry_policy, found)
+    elif not rest and _is_kept_as_given(spec.payload):
+        rest["given"] = spec
+    return rest
+
+
+def _is_kept_as_given(payload: struct_pb2.Struct) -> bool:
+    """Of all numbers, JSON as it is kept changes only the negative zero."""
+    return NEGATIVE_ZERO not in payload.SerializeToString()
 
 
 def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
