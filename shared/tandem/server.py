@@ -21,8 +21,6 @@ from tandem.reflecting import MethodsFound
 log = structlog.get_logger()
 
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
-    # Off, or a second server on the same port would bind silently.
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", limits.MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", limits.MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 5_000),
@@ -48,12 +46,19 @@ class Server:
     """One service on one address."""
 
     def __init__(
-        self, servicer: object, service: ServiceDescriptor, *, listen: str
+        self,
+        servicer: object,
+        service: ServiceDescriptor,
+        *,
+        listen: str,
+        share_port: bool = False,
     ) -> None:
         self._service = service
         self._listen = listen
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=OPTIONS)
+        # Off, or a second server on the same port would bind silently.
+        reuse = ("grpc.so_reuseport", int(share_port))
+        self._server = grpc.aio.server(options=(*OPTIONS, reuse))
         self._server.add_generic_rpc_handlers((calls.handlers(servicer, service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         # It answers all that reflection asks of a pool; the stubs know the class only.

@@ -14,6 +14,8 @@ from tandem.server import stop_signal
 from tandem.starting import announce, exit_code
 from tandem_creator.running import running_creator
 from tandem_creator.settings import CreatorSettings
+from tandem_creator.siblings import stop_with_input
+from tandem_creator.supervising import supervise
 
 log = structlog.get_logger()
 
@@ -21,6 +23,8 @@ log = structlog.get_logger()
 async def serve(settings: CreatorSettings) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code."""
     stop = stop_signal()
+    if settings.share_port:
+        stop_with_input(stop)
     async with running_creator(settings) as creator:
         announce(settings, creator.port)
         failed = await _first(stop, creator.failed) is creator.failed
@@ -41,7 +45,8 @@ def run() -> int:
     """Serve as the environment says."""
     settings = CreatorSettings.from_environ(os.environ)
     logs.configure("creator", form=settings.log)
-    return uvloop.run(serve(settings))
+    several = settings.processes > 1
+    return uvloop.run(supervise(settings) if several else serve(settings))
 
 
 def main() -> int:

@@ -147,5 +147,7 @@ def _assemble(
         groups=groups,
         require_request_id=settings.require_request_id,
     )
-    server = Server(servicer, SERVICE, listen=settings.listen)
+    server = Server(
+        servicer, SERVICE, listen=settings.listen, share_port=settings.share_port
+    )
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)

@@ -69,7 +69,8 @@ def migrate(
 @click.command()
 @click.option("--database-url", help="The login of tandem_creator.")
 @click.option("--listen", metavar="HOST:PORT")
-@click.option("--pool-size", type=int)
+@click.option("--processes", type=int, help="So many on one address. Default: 1.")
+@click.option("--pool-size", type=int, help="Database connections of each process.")
 @click.option("--grace", type=float, help="Seconds for calls in flight at a stop.")
 @click.option("--log", type=click.Choice(["json", "console"]))
 @common_options
