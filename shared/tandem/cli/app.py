@@ -5,22 +5,45 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
+from typing import Final
 
 import click
 
-from tandem.cli.demo import demo
-from tandem.cli.failures import INTERRUPTED, describe
+from tandem.cli.failures import INTERRUPTED, SET_RIGHT_FIRST, describe
 from tandem.cli.options import common_options
-from tandem.cli.services import creator, migrate, processor
-from tandem.cli.stream import stream
-from tandem.cli.task import task
-from tandem.cli.up import up
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=HELP)
+COMMANDS: Final = {
+    "up": "up",
+    "demo": "demo",
+    "migrate": "services",
+    "creator": "services",
+    "processor": "services",
+    "task": "task",
+    "stream": "stream",
+}
+"""Each command, by the module that has it."""
+
+
+class LateGroup(click.Group):
+    """Imports a command when it is asked for: together they take a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"tandem.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=LateGroup, context_settings=HELP)
 @click.version_option(version("tandem-tasks"), prog_name="tandem")
 @common_options
 def tandem() -> None:
@@ -31,15 +54,14 @@ def tandem() -> None:
     """
 
 
-for command in (up, demo, migrate, creator, processor, task, stream):
-    tandem.add_command(command)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and answer its exit code. An error is one line on stderr."""
     try:
         code = tandem.main(list(arguments), prog_name="tandem", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as help_:
+        click.echo(help_.format_message(), err=True)
+        return SET_RIGHT_FIRST
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
