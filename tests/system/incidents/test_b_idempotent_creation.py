@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import grpc
 import pytest
 
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
-from tests.support.creator import a_new_id, a_request
+from tests.support.creator import a_new_id, a_request, reason_of
 from tests.support.postgres_log import PostgresLog
 from tests.support.running_pair import RunningPair
 
@@ -110,6 +111,97 @@ async def test_b4_the_original_comes_back_unchanged_and_what_differs_is_named(
     assert duplicate.task.spec == original.task.spec
     assert stored.task.spec == original.task.spec
     assert stored.task.spec.payload["title"] == "Fix bug"
+
+
+def a_workflow(
+    project: str, numbers: range, *, title: str = "Fix bug"
+) -> creator_pb2.BatchCreateTasksRequest:
+    """`POST /tasks/bulk` of the report."""
+    return creator_pb2.BatchCreateTasksRequest(
+        requests=[
+            a_step(project, external_id=f"wf-123:create_tasks:{n}", title=title)
+            for n in numbers
+        ]
+    )
+
+
+def summary_of(answer: creator_pb2.BatchCreateTasksResponse) -> tuple[int, ...]:
+    summary = answer.summary
+    return (summary.requested, summary.created, summary.existing)
+
+
+async def test_b5_a_workflow_that_runs_again_creates_nothing(
+    services: RunningPair, project: str
+) -> None:
+    first = await services.creators[0].BatchCreateTasks(a_workflow(project, range(5)))
+    again = a_workflow(project, range(5), title="Fix bug (again)")
+
+    second = await services.creators[1].BatchCreateTasks(again)
+
+    assert summary_of(first) == (5, 5, 0)
+    assert summary_of(second) == (5, 0, 5)
+    for before, after in zip(first.results, second.results, strict=True):
+        assert after.outcome == Outcome.OUTCOME_EXISTING
+        assert after.existing_reason == creator_pb2.EXISTING_REASON_EXTERNAL_ID
+        assert after.task.task_id == before.task.task_id
+        assert list(after.differing_fields) == ["spec.payload.title"]
+    assert await rows_of(services, project) == 5
+
+
+async def test_b5_a_mix_of_new_and_old_and_unnamed_is_answered_in_order(
+    services: RunningPair, project: str
+) -> None:
+    first = await services.creators[0].BatchCreateTasks(a_workflow(project, range(2)))
+    mix = a_workflow(project, range(1, 3))
+    mix.requests.extend([a_step(project), a_step(project)])
+
+    answer = await services.creators[1].BatchCreateTasks(mix)
+
+    assert [result.outcome for result in answer.results] == [
+        Outcome.OUTCOME_EXISTING,
+        Outcome.OUTCOME_CREATED,
+        Outcome.OUTCOME_CREATED,
+        Outcome.OUTCOME_CREATED,
+    ]
+    assert answer.results[0].task.task_id == first.results[1].task.task_id
+    assert summary_of(answer) == (4, 3, 1)
+    assert await rows_of(services, project) == 5
+
+
+async def test_b5_the_same_external_id_twice_in_one_batch_is_one_task(
+    services: RunningPair, project: str
+) -> None:
+    batch = a_workflow(project, range(1))
+    batch.requests.extend(a_workflow(project, range(1), title="twice").requests)
+
+    answer = await services.creators[0].BatchCreateTasks(batch)
+
+    original, duplicate = answer.results
+    assert summary_of(answer) == (2, 1, 1)
+    assert duplicate.outcome == Outcome.OUTCOME_EXISTING
+    assert duplicate.task.task_id == original.task.task_id
+    assert list(duplicate.differing_fields) == ["spec.payload.title"]
+    assert await rows_of(services, project) == 1
+
+
+async def test_b6_one_invalid_request_writes_nothing_and_every_bad_one_is_named(
+    services: RunningPair, project: str
+) -> None:
+    batch = a_workflow(project, range(5))
+    batch.requests[1].spec.type = ""
+    batch.requests[4].spec.external_id = "x" * 256
+    batch.requests[4].spec.queue = "no such form"
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await services.creators[0].BatchCreateTasks(batch)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert set(reason_of(caught.value).fields) == {
+        "requests[1].spec.type",
+        "requests[4].spec.external_id",
+        "requests[4].spec.queue",
+    }
+    assert await rows_of(services, project) == 0
 
 
 async def test_b7_one_external_id_in_two_projects_makes_two_tasks(

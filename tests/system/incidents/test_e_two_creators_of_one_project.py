@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import asyncpg
 import grpc
 import pytest
 
+from tandem.pair import ANY_PORT
 from tandem.postgres.roles import CREATOR
+from tandem.processes import Service, ServiceProcess
 from tandem.states import TaskState
 from tandem.v1 import creator_pb2
 from tests.support.cluster import Database
@@ -25,6 +28,7 @@ from tests.support.crashing_creator import (
 from tests.support.creator import a_new_id, a_request
 from tests.support.postgres_log import PostgresLog
 from tests.support.running_pair import RunningPair
+from tests.support.service_logs import ServiceLogs
 from tests.support.until import until
 
 Outcome = creator_pb2.CreateTaskResponse
@@ -127,6 +131,62 @@ async def test_e1_one_call_sent_through_several_creators_makes_one_row(
     assert postgres_log.errors() == []
 
 
+def a_prompt(project: str, prompt: str, *, seed: int) -> creator_pb2.CreateTaskRequest:
+    """A create without ids: the same prompt within a second is the same project."""
+    request = a_request(
+        project=project, type="build", payload={"prompt": prompt, "seed": seed}
+    )
+    request.content_window.payload_keys.append("prompt")
+    request.content_window.window.FromSeconds(1)
+    return request
+
+
+async def test_e2_the_same_content_within_the_window_is_one_task_and_after_it_two(
+    services: RunningPair, project: str
+) -> None:
+    first = await services.creators[0].CreateTask(a_prompt(project, "a shop", seed=1))
+    other = await services.creators[0].CreateTask(a_prompt(project, "a blog", seed=1))
+    within = await services.creators[1].CreateTask(a_prompt(project, "a shop", seed=2))
+
+    async def created_anew() -> creator_pb2.CreateTaskResponse | None:
+        answer = await services.creators[1].CreateTask(
+            a_prompt(project, "a shop", seed=3)
+        )
+        return answer if answer.outcome == Outcome.OUTCOME_CREATED else None
+
+    after = await until(created_anew)
+
+    assert after
+    assert other.outcome == Outcome.OUTCOME_CREATED
+    assert within.outcome == Outcome.OUTCOME_EXISTING
+    assert within.existing_reason == creator_pb2.EXISTING_REASON_CONTENT_WINDOW
+    assert within.task.task_id == first.task.task_id
+    assert list(within.differing_fields) == ["spec.payload.seed"]
+    assert (
+        after.task.create_time.ToDatetime() - first.task.create_time.ToDatetime()
+        >= (timedelta(seconds=1))
+    )
+
+
+async def test_e2_racing_creates_of_the_same_content_make_one_task(
+    services: RunningPair, project: str, postgres_log: PostgresLog
+) -> None:
+    requests = [a_prompt(project, "a shop", seed=n) for n in range(CALLERS)]
+    for request in requests:
+        request.content_window.window.FromSeconds(60)
+
+    answers = await asyncio.gather(
+        *(services.creators[n % 2].CreateTask(r) for n, r in enumerate(requests))
+    )
+
+    assert Counter(answer.outcome for answer in answers) == {
+        Outcome.OUTCOME_CREATED: 1,
+        Outcome.OUTCOME_EXISTING: CALLERS - 1,
+    }
+    assert len({answer.task.task_id for answer in answers}) == 1
+    assert postgres_log.errors() == []
+
+
 async def test_e3_killed_creators_leave_no_task_without_its_status(
     database: Database, project: str
 ) -> None:
@@ -213,3 +273,38 @@ def test_e4_what_a_processor_is_handed_is_ids() -> None:
     frame = creator_pb2.ConsumeCreatedTasksResponse.DESCRIPTOR
 
     assert [field.name for field in frame.fields] == ["task_ids", "credits_left"]
+
+
+async def test_e5_errors_by_reason_and_duplicates_by_outcome_are_counted(
+    database: Database, project: str
+) -> None:
+    """And no constraint is ever violated, however many race for one id."""
+    logs = ServiceLogs()
+    creator = ServiceProcess(
+        Service.CREATOR,
+        label="creator",
+        environ={
+            "TANDEM_DATABASE_URL": database.creator_url,
+            "TANDEM_LISTEN": ANY_PORT,
+            "TANDEM_LOG": "json",
+        },
+        on_line=logs.add,
+    )
+    await creator.start()
+    async with calling(creator) as stub:
+        await asyncio.gather(
+            *(stub.CreateTask(a_project(project, name="x")) for _ in range(CALLERS))
+        )
+        one = a_request(project=project, request_id=a_new_id(), payload={"n": 1})
+        await stub.CreateTask(one)
+        await stub.CreateTask(one)
+        one.spec.payload["n"] = 2
+        for bad in (one, a_request(project=project, type="")):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.CreateTask(bad)
+    await creator.stop()
+
+    told = logs.having(event="created so far")[-1]
+    assert told["made"] == {"CREATED": 2, "EXISTING": CALLERS - 1, "REPLAYED": 1}
+    assert told["refused"] == {"REQUEST_ID_REUSED": 1, "INVALID_REQUEST": 1}
+    assert told["constraint_violations"] == 0
