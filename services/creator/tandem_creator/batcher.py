@@ -89,11 +89,14 @@ class Batcher:
 
     async def run(self) -> None:
         """Send batches until cancelled."""
-        async with asyncio.TaskGroup() as aside:
-            while True:
-                await self._arrived.wait()
-                await self._linger.wait(len(self._waiting))
-                await self.run_once(aside)
+        try:
+            async with asyncio.TaskGroup() as aside:
+                while True:
+                    await self._arrived.wait()
+                    await self._linger.wait(len(self._waiting))
+                    await self.run_once(aside)
+        finally:
+            await self._flusher.close()
 
     async def run_once(self, aside: asyncio.TaskGroup) -> int:
         """Send what waits, at most one batch; answers how many were sent."""

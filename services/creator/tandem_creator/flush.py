@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import OutcomeUnknown, StoreUnavailable
+from tandem_creator.connections import Kept
 from tandem_creator.drafts import Draft
 from tandem_creator.store.creates import Created, create_tasks
 from tandem_creator.store.lanes import Lanes
@@ -24,9 +24,6 @@ Answer: TypeAlias = Created | Winner
 Answers: TypeAlias = Mapping[Draft, "asyncio.Future[Answer]"]
 
 TRIES: Final = 3
-
-ACQUIRE_LIMIT: Final = 10.0
-"""Seconds to wait for a connection of the pool."""
 
 # Postgres has said that nothing was stored; so has every error that is not here.
 CUT_OFF: Final = (
@@ -46,6 +43,7 @@ class Flusher:
         self, pool: asyncpg.Pool, *, lanes: Lanes, ring: Callable[[], None]
     ) -> None:
         self._pool = pool
+        self._kept = Kept(pool)
         self._lanes = lanes
         self._ring = ring
 
@@ -67,6 +65,10 @@ class Flusher:
             if lost := _unanswered(answers):
                 aside.create_task(self._settle(lost))
 
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._kept.let_go()
+
     async def _create(
         self, drafts: Sequence[Draft], gone: Collection[UUID] = ()
     ) -> dict[UUID, Answer]:
@@ -81,7 +83,7 @@ class Flusher:
         self, drafts: Sequence[Draft], gone: Collection[UUID]
     ) -> dict[UUID, Answer]:
         try:
-            async with connected(self._pool) as connection:
+            async with self._kept.connected() as connection:
                 created = await create_tasks(
                     connection, drafts, lanes=self._lanes, gone=gone
                 )
@@ -123,23 +125,6 @@ class Flusher:
 
 class CutOff(Exception):
     """The statement was sent, and its end was never heard of."""
-
-
-@asynccontextmanager
-async def connected(
-    pool: asyncpg.Pool,
-) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
-    """A connection, or StoreUnavailable: nothing was sent yet."""
-    try:
-        connection = await pool.acquire(timeout=ACQUIRE_LIMIT)
-    except calls.STORE_AWAY as error:
-        raise StoreUnavailable(
-            "no connection to the database; send the same request again"
-        ) from error
-    try:
-        yield connection
-    finally:
-        await pool.release(connection)
 
 
 def _answer(answers: Answers, found: Mapping[UUID, Answer]) -> None:

@@ -12,8 +12,9 @@ import asyncpg
 from tandem.errors import OutcomeUnknown, Overloaded, StoreUnavailable
 from tandem.postgres.logins import Connection
 from tandem_creator.batches import Batch
+from tandem_creator.connections import connected
 from tandem_creator.drafts import Draft
-from tandem_creator.flush import CUT_OFF, TRIES, Answer, CutOff, connected
+from tandem_creator.flush import CUT_OFF, TRIES, Answer, CutOff
 from tandem_creator.statistics import Statistics
 from tandem_creator.store.creates import create_tasks
 from tandem_creator.store.lanes import Lanes
