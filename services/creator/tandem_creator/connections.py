@@ -36,6 +36,8 @@ class Kept:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        # Of a pool of one, keeping one would leave none for anybody else.
+        self._keeps = pool.get_max_size() > 1
         self._idle: Pooled | None = None
 
     @asynccontextmanager
@@ -47,7 +49,7 @@ class Kept:
         except BaseException:
             await self._pool.release(connection)
             raise
-        if self._idle is None:
+        if self._keeps and self._idle is None:
             self._idle = connection
         else:
             await self._pool.release(connection)
