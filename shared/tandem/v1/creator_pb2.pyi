@@ -98,7 +98,9 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def content_window(self) -> Global___ContentWindow:
-        """Treat equal content within a time as the same task. Only without request_id and external id."""
+        """Treat equal content within a time as the same task. Only without request_id and external id; in a
+        batch that has a request_id, the derived one still decides first.
+        """
 
     def __init__(
         self,
@@ -120,7 +122,10 @@ Global___CreateTaskRequest: _TypeAlias = CreateTaskRequest  # noqa: Y015
 
 @_typing.final
 class ContentWindow(_message.Message):
-    """Equal content within a time is the same task, whatever its state: same project, type and payload keys."""
+    """Equal content within a time is the same task, whatever its state: same project, type and payload keys.
+
+    Creates with a window that name the same keys are compared with each other, and with no others.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,7 +137,7 @@ class ContentWindow(_message.Message):
 
     @_builtins.property
     def payload_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Top-level payload keys to compare. Unset means the whole payload."""
+        """Top-level payload keys to compare, of which the payload has at least one. Unset means the whole payload."""
 
     def __init__(
         self,
@@ -237,7 +242,8 @@ class BatchCreateTasksRequest(_message.Message):
     """As in CreateTaskRequest, for all of them; each must leave its own unset."""
     view: _task_pb2.TaskView.ValueType
     """How much of each task the answer carries; each request must leave its own unset. Unset means
-    TASK_VIEW_BASIC. TASK_VIEW_FULL is refused over 2 MiB of requests.
+    TASK_VIEW_BASIC. TASK_VIEW_FULL is refused over 2 MiB of requests. Where the stored tasks are too
+    large for one answer, it falls to TASK_VIEW_BASIC, and then to ids, project, type, state and times.
     """
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:

@@ -33,7 +33,8 @@ class CreatorServiceStub:
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    BadRequest names every bad field; where they are too many for one answer, its last violation names
+    the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -87,7 +88,8 @@ class CreatorServiceServicer:
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    BadRequest names every bad field; where they are too many for one answer, its last violation names
+    the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -111,7 +113,7 @@ class CreatorServiceServicer:
         Errors:
 
         - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
-        names the fields that differ, never their values.
+        names the fields that differ, never their values, and the task: task_id, create_time, created_by.
         - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
         - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
         committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
@@ -128,7 +130,9 @@ class CreatorServiceServicer:
         id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
         is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
 
-        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index; the
+        metadata tells of the first one ("index" is its place). OUTCOME_UNKNOWN carries the request_id from
+        which the server derived those of requests without one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,7 +225,8 @@ class CreatorService:
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-    BadRequest names every bad field. Nothing was written, and the request id stays free.
+    BadRequest names every bad field; where they are too many for one answer, its last violation names
+    the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and

@@ -34,7 +34,8 @@ class CreatorServiceStub:
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-      BadRequest names every bad field. Nothing was written, and the request id stays free.
+      BadRequest names every bad field; where they are too many for one answer, its last violation names
+      the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -62,7 +63,7 @@ class CreatorServiceStub:
     Errors:
 
     - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
-      names the fields that differ, never their values.
+      names the fields that differ, never their values, and the task: task_id, create_time, created_by.
     - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
     - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
       committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
@@ -75,7 +76,9 @@ class CreatorServiceStub:
     id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
     is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
 
-    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index; the
+    metadata tells of the first one ("index" is its place). OUTCOME_UNKNOWN carries the request_id from
+    which the server derived those of requests without one.
     """
     StreamCreatedTasks: _grpc.UnaryStreamMultiCallable[_creator_pb2.StreamCreatedTasksRequest, _creator_pb2.StreamCreatedTasksResponse]
     """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
@@ -118,7 +121,8 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-      BadRequest names every bad field. Nothing was written, and the request id stays free.
+      BadRequest names every bad field; where they are too many for one answer, its last violation names
+      the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -143,7 +147,7 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     Errors:
 
     - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
-      names the fields that differ, never their values.
+      names the fields that differ, never their values, and the task: task_id, create_time, created_by.
     - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
     - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
       committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
@@ -156,7 +160,9 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
     is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
 
-    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+    Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index; the
+    metadata tells of the first one ("index" is its place). OUTCOME_UNKNOWN carries the request_id from
+    which the server derived those of requests without one.
     """
     StreamCreatedTasks: _aio.UnaryStreamMultiCallable[_creator_pb2.StreamCreatedTasksRequest, _creator_pb2.StreamCreatedTasksResponse]  # type: ignore[assignment]
     """Sends the ids of created tasks to this subscriber: those kept, from where it asks, then live.
@@ -198,7 +204,8 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
     the reason may not. Any method of this service may answer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
-      BadRequest names every bad field. Nothing was written, and the request id stays free.
+      BadRequest names every bad field; where they are too many for one answer, its last violation names
+      the rest in short. Nothing was written, and the request id stays free.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -227,7 +234,7 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
 
         - ALREADY_EXISTS, REQUEST_ID_REUSED: this request_id made a task of different content. The metadata
-          names the fields that differ, never their values.
+          names the fields that differ, never their values, and the task: task_id, create_time, created_by.
         - ALREADY_EXISTS, EXTERNAL_ID_TAKEN: another request holds the external id, and the policy is REJECT.
         - ABORTED, OUTCOME_UNKNOWN: only without ids: the connection to the database was lost while it
           committed. The metadata carries the request_id that the server made; ask LookupTask for it. Never
@@ -246,7 +253,9 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         id inside a batch is OUTCOME_EXISTING at the later index; a repeated request id with the same content
         is OUTCOME_REPLAYED there, and with different content INVALID_ARGUMENT that names both indexes.
 
-        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index.
+        Errors: as CreateTask. One bad request refuses the batch, and every bad one is named by its index; the
+        metadata tells of the first one ("index" is its place). OUTCOME_UNKNOWN carries the request_id from
+        which the server derived those of requests without one.
         """
 
     @_abc_1.abstractmethod
