@@ -40,6 +40,8 @@ STORE_AWAY: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    # A session that Postgres ended while it was idle says so until its end is read.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

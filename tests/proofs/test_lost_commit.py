@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 COUNT_TASKS = "SELECT count(*) FROM tandem.tasks"
 
 TASK_IDS = "SELECT t.task_id::text FROM tandem.tasks AS t ORDER BY t.task_id"
+
+LIMIT = 20.0
 
 Outcome = pb.CreateTaskResponse
 
@@ -130,3 +133,30 @@ async def test_a_batch_without_ids_tells_the_id_that_its_tasks_are_found_by(
     assert lost.value.code() is grpc.StatusCode.ABORTED
     assert again.summary.replayed == 1
     assert await owner_pool.fetchval(COUNT_TASKS) == 1
+
+
+async def test_a_session_that_postgres_ended_while_it_was_idle_is_no_defect(
+    faulty: Faulty, owner_pool: asyncpg.Pool
+) -> None:
+    """Its end is announced before it is closed; a create may come in between."""
+    request = a_request(request_id=a_new_id())
+    await faulty.creator.CreateTask(a_request())
+    faulty.cutter.announce_shutdown()
+
+    told = []
+    async with asyncio.timeout(LIMIT):
+        while "OK" not in told:
+            told.append(await _outcome(faulty.creator, request))
+
+    assert set(told) <= {"OK", "STORE_UNAVAILABLE"}
+    assert await owner_pool.fetchval(COUNT_TASKS) == 2
+
+
+async def _outcome(
+    creator: CreatorServiceAsyncStub, request: pb.CreateTaskRequest
+) -> str:
+    try:
+        await creator.CreateTask(request)
+    except grpc.aio.AioRpcError as error:
+        return reason_of(error).reason
+    return "OK"

@@ -18,6 +18,9 @@ NO_SSL = b"N"
 PARSE, BIND, QUERY = b"P", b"B", b"Q"
 READY = b"Z"
 
+ERROR = b"E"
+SHUTDOWN = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+
 CREATES = (b"tandem.create_tasks_v1(", b"tandem.create_in_windows_v1(")
 
 
@@ -31,6 +34,7 @@ class Cutter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._armed: bytes | None = None
+        self._open: set[asyncio.StreamWriter] = set()
         self.cuts = 0
         self.url = ""
 
@@ -41,6 +45,11 @@ class Cutter:
     def cut_next_commit(self) -> None:
         """The same for the next COMMIT, which ends a batch."""
         self._armed = QUERY
+
+    def announce_shutdown(self) -> None:
+        """Every session hears of its end, and its connection is not closed yet."""
+        for writer in self._open:
+            writer.write(_framed(ERROR, SHUTDOWN))
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -58,6 +67,7 @@ class Cutter:
     ) -> None:
         there_reader, there_writer = await _connect(self._database.cluster.admin_url)
         line = _Line(self)
+        self._open.add(writer)
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 async with asyncio.TaskGroup() as both:
@@ -66,6 +76,7 @@ class Cutter:
         except* (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self._open.remove(writer)
             writer.transport.abort()
             there_writer.transport.abort()
 
