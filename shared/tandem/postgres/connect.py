@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from tandem.postgres.binaries import OLDEST_MAJOR
+from tandem.postgres.urls import is_url
 
 CONNECT_LIMIT: Final = 10.0
 """Seconds for one connection to be made."""
@@ -38,8 +39,9 @@ async def connected(
         lock_timeout: seconds that a statement waits for any lock.
 
     Raises:
-        PostgresUnfit: the server is too old.
+        PostgresUnfit: the URL cannot be understood, or the server is too old.
     """
+    require_url(url)
     connection = await asyncpg.connect(
         url,
         database=database,
@@ -56,6 +58,20 @@ async def connected(
         yield connection
     finally:
         await connection.close(timeout=CONNECT_LIMIT)
+
+
+def require_url(url: str) -> None:
+    """Refuse a URL that cannot be understood, without repeating any of it.
+
+    Raises:
+        PostgresUnfit: it cannot.
+    """
+    if not is_url(url):
+        raise PostgresUnfit(
+            "the database URL cannot be understood: write it as"
+            " postgresql://LOGIN:PASSWORD@HOST:PORT/DATABASE, and percent-encode"
+            " what is special in the password"
+        )
 
 
 def require_version(connection: asyncpg.Connection) -> None:

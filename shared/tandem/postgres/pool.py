@@ -11,6 +11,7 @@ from tandem.postgres.connect import (
     CONNECT_LIMIT,
     PostgresUnfit,
     milliseconds,
+    require_url,
     require_version,
 )
 
@@ -58,8 +59,10 @@ async def create_pool(
         statement_cache_size: 0 for a pooler that cannot keep prepared statements.
 
     Raises:
-        PostgresUnfit: the server is too old, or refuses a setting.
+        PostgresUnfit: the URL cannot be understood, or the server is too old, or
+            refuses a setting.
     """
+    require_url(url)
     settings = _session_settings(
         lock_timeout=lock_timeout,
         statement_timeout=statement_timeout,

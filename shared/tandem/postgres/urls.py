@@ -1,11 +1,35 @@
-"""One server's URL with another login."""
+"""URLs of servers: whether one can be understood, and the same one with another login."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+LARGEST_PORT: Final = 65_535
+
 LOGIN_PARAMETERS: Final = frozenset({"user", "password", "dbname", "database"})
+
+
+def is_url(url: str) -> bool:
+    """Whether its hosts and ports can be read.
+
+    asyncpg does not say so: it fails with the words it stumbled over, and those may
+    be the password, where one with a slash in it was not percent-encoded.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    options = dict(parse_qsl(parts.query))
+    return all(map(_is_port, (*ports, *options.get("port", "").split(","))))
+
+
+def _is_port(text: str) -> bool:
+    return not text or (
+        text.isascii() and text.isdigit() and 0 < int(text) <= LARGEST_PORT
+    )
 
 
 def login_url(admin_url: str, role: str, *, password: str, database: str) -> str:
