@@ -41,6 +41,12 @@ LEASH: Final = "TANDEM_LEASH"
 class PortTaken(Exception):
     """The address cannot be listened on."""
 
+    def __init__(self, listen: str) -> None:
+        super().__init__(
+            f"cannot listen on {listen}: it is in use, or no address of this machine;"
+            " stop what listens there, or listen on another one"
+        )
+
 
 class Server:
     """One service on one address."""
@@ -78,7 +84,7 @@ class Server:
         try:
             port = self._server.add_insecure_port(self._listen)
         except RuntimeError as error:
-            raise PortTaken(f"cannot listen on {self._listen}") from error
+            raise PortTaken(self._listen) from error
         await self.set_serving(serving=False)
         await self._server.start()
         return port

@@ -133,5 +133,6 @@ class Violations:
 
 
 def _plain(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    return f"{seconds:g} s"
+    if span.days:
+        return f"{span.days} days"
+    return f"{span.total_seconds():g} s"

@@ -122,7 +122,7 @@ def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
 
 def _reused(row: TaskRow, differing: list[str]) -> RequestIdReused:
     return RequestIdReused(
-        f"request_id made {_first_call(row)}; these fields differ: {', '.join(differing)}",
+        f"request_id made {_first_call(row)} of which these fields differ: {', '.join(differing)}",
         violations=[
             Violation(path, "differs from what this request_id created")
             for path in differing

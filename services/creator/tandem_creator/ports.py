@@ -33,12 +33,12 @@ def _bound(host: str, port: int, listen: str) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         ours = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise PortTaken(f"cannot listen on {listen}") from error
+        raise PortTaken(listen) from error
     try:
         # As servers do: connections that are over do not keep the port.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         ours.bind(address)
     except OSError as error:
         ours.close()
-        raise PortTaken(f"cannot listen on {listen}") from error
+        raise PortTaken(listen) from error
     return ours
