@@ -137,3 +137,26 @@ async def test_more_batches_than_may_wait_are_refused_and_those_that_go_leave_no
 
     assert len(after) == 11
     assert await owner_pool.fetchval(COUNT) == 3 + 11
+
+
+async def test_a_batch_without_a_connection_goes_with_its_caller(
+    database: Database, owner_pool: asyncpg.Pool
+) -> None:
+    async with (
+        asyncio.timeout(LIMIT),
+        asyncpg.create_pool(database.creator_url, min_size=1, max_size=1) as pool,
+    ):
+        batches = WholeBatches(
+            pool, lanes=Lanes(), ring=lambda: None, statistics=Statistics()
+        )
+        async with pool.acquire():
+            waiting = asyncio.create_task(
+                batches.create(a_batch(5), judge=lambda _: None)
+            )
+            # Longer than it takes to ask the pool, which has nothing to give.
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            waiting.cancel()
+        await batches.create(a_batch(7), judge=lambda _: None)
+
+    assert not done
+    assert await owner_pool.fetchval(COUNT) == 7

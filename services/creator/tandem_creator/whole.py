@@ -54,8 +54,8 @@ class WholeBatches:
     async def create(self, batch: Batch, *, judge: Judge) -> Answers:
         """An answer for each draft, by its task id; or an error, and nothing written.
 
-        A caller that gives up while the batch waits leaves nothing behind; once it
-        is being written, giving up changes nothing.
+        A caller that gives up, or whose time is up, while the batch waits leaves
+        nothing behind; once it is being written, giving up changes nothing.
 
         Raises:
             Overloaded: too many batches wait already.
@@ -64,10 +64,16 @@ class WholeBatches:
             TandemError: whatever `judge` raises.
         """
         await self._take_place()
-        writing = asyncio.create_task(self._write(batch, judge))
+        sent = asyncio.Event()
+        writing = asyncio.create_task(self._write(batch, judge, sent))
         self._writing.add(writing)
         writing.add_done_callback(self._written)
-        return await asyncio.shield(writing)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            if not sent.is_set():
+                writing.cancel()
+            raise
 
     async def _take_place(self) -> None:
         if self._waiting >= self._most_waiting:
@@ -85,26 +91,31 @@ class WholeBatches:
             # Its caller may have gone; nobody else will look.
             writing.exception()
 
-    async def _write(self, batch: Batch, judge: Judge) -> Answers:
+    async def _write(self, batch: Batch, judge: Judge, sent: asyncio.Event) -> Answers:
         try:
-            return await self._try_to_write(batch.drafts, judge)
+            return await self._try_to_write(batch.drafts, judge, sent)
         except CutOff as error:
             raise _cut_off(batch) from error
 
-    async def _try_to_write(self, drafts: Sequence[Draft], judge: Judge) -> Answers:
+    async def _try_to_write(
+        self, drafts: Sequence[Draft], judge: Judge, sent: asyncio.Event
+    ) -> Answers:
         for _ in range(TRIES - 1):
             try:
-                return await self._write_once(drafts, judge)
+                return await self._write_once(drafts, judge, sent)
             except asyncpg.TransactionRollbackError:
                 continue
-        return await self._write_once(drafts, judge)
+        return await self._write_once(drafts, judge, sent)
 
-    async def _write_once(self, drafts: Sequence[Draft], judge: Judge) -> Answers:
+    async def _write_once(
+        self, drafts: Sequence[Draft], judge: Judge, sent: asyncio.Event
+    ) -> Answers:
         is_sealed = False
         try:
             async with connected(self._pool) as connection:
                 wanted = [(draft.queue, draft.priority) for draft in drafts]
                 lanes = await self._lanes.known(connection, wanted)
+                sent.set()
                 async with connection.transaction(isolation="read_committed"):
                     answers = await _answers(connection, drafts, lanes=lanes)
                     judge(_winners(answers))
