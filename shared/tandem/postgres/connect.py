@@ -69,7 +69,7 @@ def require_url(url: str) -> None:
     if not is_url(url):
         raise PostgresUnfit(
             "the database URL cannot be understood: write it as"
-            " postgresql://LOGIN:PASSWORD@HOST:PORT/DATABASE, and percent-encode"
+            " postgresql://LOGIN:***@HOST:PORT/DATABASE, and percent-encode"
             " what is special in the password"
         )
 
