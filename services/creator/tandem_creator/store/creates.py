@@ -80,22 +80,27 @@ def _columns(
         [d.task_id for d in drafts],
         [d.project for d in drafts],
         [d.request_id for d in drafts],
-        [d.external_id for d in drafts],
+        _sparse([d.external_id for d in drafts]),
         [d.type for d in drafts],
         [d.queue for d in drafts],
         [d.priority for d in drafts],
         lane_ids,
-        [d.payload for d in drafts],
-        [d.labels for d in drafts],
-        [d.title for d in drafts],
-        [d.not_before_time for d in drafts],
-        [d.start_delay for d in drafts],
-        [d.max_attempts for d in drafts],
-        [d.initial_backoff for d in drafts],
-        [d.max_backoff for d in drafts],
-        [d.attempt_timeout for d in drafts],
+        _sparse([d.payload for d in drafts]),
+        _sparse([d.labels for d in drafts]),
+        _sparse([d.title for d in drafts]),
+        _sparse([d.not_before_time for d in drafts]),
+        _sparse([d.start_delay for d in drafts]),
+        _sparse([d.max_attempts for d in drafts]),
+        _sparse([d.initial_backoff for d in drafts]),
+        _sparse([d.max_backoff for d in drafts]),
+        _sparse([d.attempt_timeout for d in drafts]),
         # A flag is iterable: it would be sent as an array of its bits.
         [int(d.defaulted) for d in drafts],
-        [d.created_by for d in drafts],
-        [d.trace_context for d in drafts],
+        _sparse([d.created_by for d in drafts]),
+        _sparse([d.trace_context for d in drafts]),
     ]
+
+
+def _sparse(column: list[object]) -> list[object]:
+    """The column, or nothing for nulls alone: the function's unnest fills them in."""
+    return [] if column.count(None) == len(column) else column
