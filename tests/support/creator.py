@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def served(url: str, **timing: float) -> AsyncIterator[CreatorServiceAsyncStub]:
+async def served(
+    url: str, *, require_request_id: bool = False, **timing: float
+) -> AsyncIterator[CreatorServiceAsyncStub]:
     """A client of a creator that serves for the length of the block."""
-    settings = CreatorSettings(database_url=url, listen="127.0.0.1:0", grace=5.0)
+    settings = CreatorSettings(
+        database_url=url,
+        listen="127.0.0.1:0",
+        grace=5.0,
+        require_request_id=require_request_id,
+    )
     async with running_creator(settings, timing=Timing(**timing)) as creator:
         target = f"127.0.0.1:{creator.port}"
         # A channel outlives its creator, to see how it ends its streams.
