@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
+from tandem.postgres.logins import Connection
 
 LANE = """
 WITH made AS (
@@ -54,16 +54,16 @@ class Sketch:
     attempt_timeout: timedelta | None = None
 
 
-async def create_task(pool: asyncpg.Pool, **wanted: Any) -> UUID:
+async def create_task(pool: Connection, **wanted: Any) -> UUID:
     """One task, through the function and the login of the creator."""
     return (await create_tasks(pool, [Sketch(**wanted)]))[0]
 
 
-async def create_many(pool: asyncpg.Pool, count: int, **wanted: Any) -> list[UUID]:
+async def create_many(pool: Connection, count: int, **wanted: Any) -> list[UUID]:
     return await create_tasks(pool, [Sketch(**wanted)] * count)
 
 
-async def create_tasks(pool: asyncpg.Pool, sketches: Sequence[Sketch]) -> list[UUID]:
+async def create_tasks(pool: Connection, sketches: Sequence[Sketch]) -> list[UUID]:
     lanes = {
         lane: await pool.fetchval(LANE, *lane)
         for lane in {(s.queue, s.priority) for s in sketches}
