@@ -44,10 +44,19 @@ def respond(draft: Draft, answer: Answer | None, *, full: bool) -> Response:
         ExternalIdTaken: another request has its external id, and it asked for this.
         TaskNotFound: the caller may not see the task.
     """
+    if isinstance(answer, Winner) and (refused := refusal(draft, answer)):
+        raise refused
+    return respond_unrefused(draft, answer, full=full)
+
+
+def respond_unrefused(draft: Draft, answer: Answer | None, *, full: bool) -> Response:
+    """The same where nothing is refused, or it was asked for already.
+
+    Raises:
+        TaskNotFound: the caller may not see the task.
+    """
     if not isinstance(answer, Winner):
         return _created(draft, answer, full=full)
-    if refused := refusal(draft, answer):
-        raise refused
     if answer.match is Match.REQUEST_ID:
         return _replayed(draft, answer, full=full)
     return _existing(draft, answer, full=full)

@@ -20,7 +20,7 @@ from tandem.errors import (
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
-from tandem_creator.outcomes import refusal, respond
+from tandem_creator.outcomes import refusal, respond_unrefused
 from tandem_creator.store.winners import Winner
 
 Outcome = pb.CreateTaskResponse
@@ -74,12 +74,15 @@ def respond_batch(
 ) -> pb.BatchCreateTasksResponse:
     """One result per draft, in order; a draft without an answer would be created.
 
+    Whatever would be refused was refused before (`refuse_batch`).
+
     An answer over 4 MiB leaves out what it can: first what TASK_VIEW_BASIC leaves
     out, then all but ids, state and times. The batch stands, and a repeat of it
     must be answered, too.
     """
     results = [
-        respond(draft, answers.get(draft.task_id), full=full) for draft in drafts
+        respond_unrefused(draft, answers.get(draft.task_id), full=full)
+        for draft in drafts
     ]
     response = pb.BatchCreateTasksResponse(results=results, summary=_summary(results))
     if full and response.ByteSize() > limits.MAX_MESSAGE_BYTES:
