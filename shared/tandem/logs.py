@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -13,7 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 # What may hold a password is a URL with a login.
-LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@(?:[^@/\s]*@)*")
 
 
 def configure(
@@ -32,6 +33,7 @@ def configure(
         out: standard output by default.
     """
     out = out or sys.stdout
+    _accept_anything(out)
     form = form or ("console" if out.isatty() else "json")
     shared = _shared_processors(service)
     rendering = _rendering_processors(form, out)
@@ -42,6 +44,15 @@ def configure(
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, rendering, out)
+
+
+def _accept_anything(out: TextIO) -> None:
+    """A line is never the fault that ends a call or an attempt.
+
+    What handlers raise is logged, and its text may be one that no encoding takes.
+    """
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")
 
 
 def hide_passwords(line: str) -> str:

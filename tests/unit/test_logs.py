@@ -70,3 +70,25 @@ def test_libraries_log_in_the_same_form(out: io.StringIO) -> None:
     (line,) = lines(out)
     assert line["event"] == "slow callback"
     assert (line["service"], line["logger"]) == ("processor", "asyncio")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_text_that_no_encoding_takes_is_still_logged(
+    out: io.StringIO, form: str
+) -> None:
+    raw = io.BytesIO()
+    strict = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    logs.configure(
+        "processor", form="json" if form == "json" else "console", out=strict
+    )
+
+    failure = ValueError("half a pair: \ud800")
+    structlog.get_logger().warning("handler failed", exc_info=failure)
+
+    assert b"half a pair: \\ud800" in raw.getvalue()
+
+
+def test_a_password_with_an_at_sign_is_hidden_whole() -> None:
+    hidden = logs.hide_passwords("to postgresql://me:sec@ret@db/a and a@b.example")
+
+    assert hidden == "to postgresql://me:***@db/a and a@b.example"

@@ -41,13 +41,16 @@ RETURNING p.processor_id
 """
 
 READ_HELD: Final = """
-SELECT s.task_id, s.claim, s.cancel_request_time IS NOT NULL AS cancel_requested
+SELECT
+    s.task_id, t.request_id, s.claim,
+    s.cancel_request_time IS NOT NULL AS cancel_requested
 FROM (
     SELECT DISTINCT unnest(b.task_ids) AS task_id
     FROM tandem.claim_batches AS b
     WHERE b.processor_id = $1
 ) AS mine
 JOIN tandem.task_status AS s ON s.task_id = mine.task_id
+JOIN tandem.tasks AS t ON t.task_id = s.task_id
 WHERE s.processor_id = $1
   AND s.state = 'RUNNING'
 """
@@ -69,6 +72,7 @@ class Held:
     """A task that the database has as running under this processor."""
 
     task_id: UUID
+    request_id: UUID
     claim: int
     cancel_requested: bool
 
@@ -106,7 +110,7 @@ async def leave(pool: asyncpg.Pool, processor_id: UUID) -> bool:
 async def read_held(pool: asyncpg.Pool, processor_id: UUID) -> list[Held]:
     """What runs under this processor, as the database has it."""
     rows = await pool.fetch(READ_HELD, processor_id)
-    return [Held(r["task_id"], r["claim"], r["cancel_requested"]) for r in rows]
+    return [Held(**dict(row)) for row in rows]
 
 
 async def drop_finished_batches(pool: asyncpg.Pool, processor_id: UUID) -> None:

@@ -78,8 +78,11 @@ class Rounds:
     async def _give_back(self, orphans: Sequence[Held]) -> None:
         """Put back claims whose answer was lost: nobody would ever run them."""
         for orphan in orphans:
-            log.warning("claim given back", task_id=str(orphan.task_id))
+            line = log.bind(
+                task_id=str(orphan.task_id), request_id=str(orphan.request_id)
+            )
+            line.warning("claim given back")
             try:
                 await self._reporter.report(given_back(orphan.task_id, orphan.claim))
             except (LeaseLost, ResultConflict) as error:
-                log.info("claim was gone", reason=error.reason)
+                line.info("claim was gone", reason=error.reason)

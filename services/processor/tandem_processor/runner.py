@@ -110,7 +110,7 @@ class Runner:
         attempt.launch()
         watch = asyncio.create_task(self._watch(attempt))
         self._watches[key] = watch
-        watch.add_done_callback(_tell_defect)
+        watch.add_done_callback(lambda ended: _tell_defect(ended, claimed))
         watch.add_done_callback(lambda _: self._watches.pop(key, None))
 
     def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
@@ -215,10 +215,15 @@ class Runner:
             await self._workshop.report(failed)
 
 
-def _tell_defect(watch: asyncio.Task[None]) -> None:
+def _tell_defect(watch: asyncio.Task[None], claimed: Claimed) -> None:
     """The task goes back by the next round, which finds that nobody runs it."""
     if not watch.cancelled() and (error := watch.exception()):
-        log.error("attempt lost by a defect", exc_info=error)
+        log.error(
+            "attempt lost by a defect",
+            task_id=str(claimed.task_id),
+            request_id=str(claimed.request_id),
+            exc_info=error,
+        )
 
 
 def _word(outcome: Outcome) -> str:
