@@ -19,6 +19,12 @@ from tests import factories
 
 MINUTE = timedelta(minutes=1)
 
+FILL_WINDOWS = """
+INSERT INTO tandem.content_windows (content_key, task_id, create_time, window_length)
+SELECT sha256(n::text::bytea), gen_random_uuid(), now(), interval '1 min'
+FROM generate_series(1, 3000) AS s (n)
+"""
+
 
 def modules() -> list[Any]:
     names = [module.name for module in pkgutil.iter_modules(store.__path__)]
@@ -81,6 +87,19 @@ async def test_winners_are_found_by_their_unique_indexes(full: asyncpg.Pool) -> 
 
     assert by_request == {"tasks_request_id"}
     assert by_external == {"tasks_external_id"}
+
+
+async def test_contents_are_found_by_their_key(
+    full: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    await owner_pool.execute(FILL_WINDOWS)
+    await owner_pool.execute("ANALYZE tandem.content_windows")
+
+    used = await indexes(
+        full, holders.FIND_BY_CONTENT, [bytes(32)] * 3, [MINUTE, MINUTE, MINUTE]
+    )
+
+    assert used == {"content_windows_pkey"}
 
 
 async def test_the_stream_is_read_by_lane_and_position(full: asyncpg.Pool) -> None:

@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from google.protobuf import struct_pb2
-
-from tandem import limits, wire
 from tandem.v1 import creator_pb2, task_pb2
 from tandem.validation import Violations
-from tandem_creator.drafts import DEFAULT_PRIORITY, Defaulted, Draft
+from tandem_creator.drafts import Draft
+from tandem_creator.specs import parse_spec
 from tandem_creator.windows import parse_window
 
-NOTHING: Final = timedelta(0)
-
-SHORTEST_TIMEOUT: Final = timedelta(milliseconds=1)
-"""An attempt that may take no time at all could never succeed."""
-
-PRIORITIES: Final = frozenset(task_pb2.Priority.values())
 POLICIES: Final = frozenset(creator_pb2.CreateTaskRequest.ExternalIdPolicy.values())
 VIEWS: Final = frozenset(task_pb2.TaskView.values())
 
-# Flags are put together slowly.
-DEFAULTED: Final = MappingProxyType(
-    {
-        (has_queue, has_priority): (Defaulted(0) if has_queue else Defaulted.QUEUE)
-        | (Defaulted(0) if has_priority else Defaulted.PRIORITY)
-        for has_queue in (False, True)
-        for has_priority in (False, True)
-    }
-)
-
-NEGATIVE_ZERO: Final = struct_pb2.Value(number_value=-0.0).SerializeToString()
-
 NO_SPEC: Final[Mapping[str, Any]] = MappingProxyType({"project": "", "type": ""})
-
-SPAN_LIMITS: Final = MappingProxyType(
-    {
-        "initial_backoff": (NOTHING, limits.MAX_BACKOFF),
-        "max_backoff": (NOTHING, limits.MAX_BACKOFF),
-        "attempt_timeout": (SHORTEST_TIMEOUT, limits.MAX_ATTEMPT_TIMEOUT),
-    }
-)
 
 
 def parse_create(
@@ -96,7 +67,7 @@ def parse_draft(
         created_by: who calls, as authentication named them.
         trace_context: of the call.
     """
-    fields = _parse_spec(request.spec, found) if _has_spec(request, found) else NO_SPEC
+    fields = parse_spec(request.spec, found) if _has_spec(request, found) else NO_SPEC
     found.known_enum("external_id_policy", request.external_id_policy, POLICIES)
     window = parse_window(request, fields.get("payload"), found)
     return Draft(
@@ -125,108 +96,3 @@ def _has_spec(request: creator_pb2.CreateTaskRequest, found: Violations) -> bool
         found.add("spec", "is required")
         return False
     return True
-
-
-def _parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
-    found.known_enum("spec.priority", spec.priority, PRIORITIES)
-    return {
-        "project": found.name("spec.project", spec.project),
-        "type": found.name("spec.type", spec.type),
-        "queue": found.name("spec.queue", spec.queue, default=limits.DEFAULT_QUEUE),
-        "priority": spec.priority or DEFAULT_PRIORITY,
-        "payload": _parse_payload(spec, found),
-        "labels": _parse_labels(spec, found),
-        "title": found.text("spec.title", spec.title) or None,
-        "external_id": found.text("spec.external_id", spec.external_id) or None,
-        "defaulted": DEFAULTED[bool(spec.queue), bool(spec.priority)],
-        **_parse_rest(spec, found),
-    }
-
-
-def _parse_rest(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
-    """What most specs do without."""
-    rest = _parse_start(spec, found)
-    if spec.HasField("retry_policy"):
-        rest |= _parse_retry_policy(spec.retry_policy, found)
-    elif not rest and _is_kept_as_given(spec.payload):
-        rest["given"] = spec
-    return rest
-
-
-def _is_kept_as_given(payload: struct_pb2.Struct) -> bool:
-    """Of all numbers, JSON as it is kept changes only the negative zero."""
-    return NEGATIVE_ZERO not in payload.SerializeToString()
-
-
-def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
-    if not spec.HasField("payload"):
-        return None
-    return _canonical_payload(spec.payload, found)
-
-
-def _canonical_payload(payload: struct_pb2.Struct, found: Violations) -> str:
-    plain = wire.from_struct(payload, "spec.payload", report=found.add)
-    text = wire.canonical_json(plain)
-    size = len(text.encode())
-    if size > limits.MAX_PAYLOAD_BYTES:
-        found.add(
-            "spec.payload",
-            f"is {size:,} bytes as JSON; at most {limits.MAX_PAYLOAD_BYTES:,}",
-        )
-    return text
-
-
-def _parse_labels(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
-    if not spec.labels:
-        return None
-    if len(spec.labels) > limits.MAX_LABELS:
-        found.add("spec.labels", f"has more than {limits.MAX_LABELS} entries")
-    for key, value in sorted(spec.labels.items()):
-        path = f'spec.labels["{key[: limits.MAX_TEXT]}"]'.replace("\0", "\\0")
-        found.name(path, key)
-        found.text(path, value)
-    return wire.canonical_json(dict(spec.labels))
-
-
-def _parse_start(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
-    start: dict[str, Any] = {}
-    if spec.HasField("not_before_time"):
-        field = "spec.not_before_time"
-        start["not_before_time"] = found.moment(field, spec.not_before_time)
-    if spec.HasField("start_delay"):
-        start["start_delay"] = found.span(
-            "spec.start_delay",
-            spec.start_delay,
-            least=NOTHING,
-            most=limits.MAX_START_DELAY,
-        )
-    if len(start) > 1:
-        found.add("spec.start_delay", "must not come with spec.not_before_time")
-    return start
-
-
-def _parse_retry_policy(
-    policy: task_pb2.RetryPolicy, found: Violations
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if policy.max_attempts:
-        fields["max_attempts"] = found.count(
-            "spec.retry_policy.max_attempts",
-            policy.max_attempts,
-            least=1,
-            most=limits.MAX_ATTEMPTS,
-        )
-    # By what is set: an unset duration would read as zero.
-    for descriptor, value in policy.ListFields():
-        if span_limits := SPAN_LIMITS.get(descriptor.name):
-            least, most = span_limits
-            path = f"spec.retry_policy.{descriptor.name}"
-            fields[descriptor.name] = found.span(path, value, least=least, most=most)
-    _check_backoffs(fields, found)
-    return fields
-
-
-def _check_backoffs(fields: dict[str, Any], found: Violations) -> None:
-    initial, longest = fields.get("initial_backoff"), fields.get("max_backoff")
-    if initial is not None and longest is not None and longest < initial:
-        found.add("spec.retry_policy.max_backoff", "must not be under initial_backoff")
