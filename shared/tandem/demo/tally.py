@@ -38,7 +38,3 @@ class Tally:
         else:
             name = Outcome.Outcome.Name(answer.outcome)
             self.faults.append(f"{path}: a create was answered {name}")
-
-    def paths_by_task(self) -> dict[str, str]:
-        """The article of each task that was answered."""
-        return {id_: path for path, ids in self.task_ids.items() for id_ in ids}
