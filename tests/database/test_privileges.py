@@ -71,6 +71,13 @@ IN_THE_DATABASE = {
         ),
         "too many: SELECT on tandem.peek",
     ),
+    "an updatable view of a later release": (
+        (
+            "CREATE VIEW tandem.way_around AS SELECT task_id FROM tandem.tasks;"
+            " GRANT INSERT ON tandem.way_around TO tandem_janitor"
+        ),
+        "too many: INSERT on tandem.way_around",
+    ),
     "a function": (
         "GRANT EXECUTE ON FUNCTION tandem.create_tasks_v1 TO tandem_janitor",
         "too many: EXECUTE on tandem.create_tasks_v1",
@@ -206,3 +213,20 @@ async def test_few_round_trips_prove_a_login(janitor_pool: asyncpg.Pool) -> None
         await check_privileges(connection, EXPECTED)
 
     assert len(sent) <= 12
+
+
+LATER_RELEASE = """
+CREATE TABLE tandem.gadgets (gadget_id integer);
+GRANT SELECT, INSERT, DELETE ON tandem.gadgets TO tandem_janitor;
+ALTER TABLE tandem.tasks ADD COLUMN gadgetry text;
+GRANT UPDATE (gadgetry) ON tandem.tasks TO tandem_janitor;
+CREATE FUNCTION tandem.turn_gadgets_v1() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+"""
+
+
+async def test_what_a_later_release_brings_is_no_fault(
+    owner_pool: asyncpg.Pool, janitor_pool: asyncpg.Pool
+) -> None:
+    await owner_pool.execute(LATER_RELEASE)
+
+    assert await check_privileges(janitor_pool, EXPECTED) == []

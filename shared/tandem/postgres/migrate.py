@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
@@ -112,6 +113,13 @@ def read_files(folder: Traversable) -> list[File]:
         if earlier.version == later.version:
             raise MigrationRefused(f"{earlier.name} and {later.name}: one version")
     return found
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """Every name in the schema that this release knows of, and some words more."""
+    texts = [CREATE_SCHEMA, *(file.sql for file in read_files(MIGRATIONS))]
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text))
 
 
 def pending_files(found: Sequence[File], applied: Sequence[Migration]) -> list[File]:
