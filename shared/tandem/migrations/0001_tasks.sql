@@ -158,8 +158,8 @@ CREATE TABLE tandem.takes (
     lane_id       integer     NOT NULL,
     from_position bigint      NOT NULL,
     to_position   bigint      NOT NULL CHECK (to_position > from_position),
-    -- Only tasks of these types are still to be sent; NULL means all.
-    types         text[],
+    -- Only tasks of these types are still to be sent.
+    types         text[]      NOT NULL,
     member_id     text,
     take_time     timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
