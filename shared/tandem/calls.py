@@ -154,6 +154,8 @@ async def _fail(
         log.error("call failed by a defect", method=method, exc_info=error)
         _record(method, "DEFECT", start)
         await context.abort(grpc.StatusCode.INTERNAL, DEFECT)
+    if "task_id" in known.metadata:
+        structlog.contextvars.bind_contextvars(task_id=known.metadata["task_id"])
     _record(method, known.reason, start)
     await context.abort(known.code, known.told, known.trailers())
 

@@ -25,8 +25,6 @@ MAX_TEXT: Final = 255
 MAX_ERROR_MESSAGE: Final = 4096
 """Characters of an attempt's error."""
 
-MAX_EARLIER_ERRORS: Final = 5
-
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 """Projects, types, queues, label keys, groups and stages. Match it whole."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
@@ -154,6 +155,16 @@ async def test_each_call_leaves_one_line() -> None:
     assert [(line["method"], line["outcome"]) for line in lines] == [
         ("CreateTask", "OK")
     ]
+
+
+async def test_a_refusal_that_names_a_task_has_it_on_its_line() -> None:
+    refused = errors.RequestIdReused("it was", task_id="7")
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logged:
+        async with served(raising(refused)) as channel:
+            await failure(channel)
+
+    lines = [line for line in logged if line["event"] == "call"]
+    assert [line["task_id"] for line in lines] == ["7"]
 
 
 async def test_a_cancelled_call_is_recorded_as_such() -> None:

@@ -131,7 +131,7 @@ def test_p3_below_a_microsecond_nothing_differs() -> None:
     assert differing({"start_delay": duration_pb2.Duration(nanos=1_999)}, row) == []
 
 
-def test_p3_a_stripped_task_has_nothing_to_differ_from() -> None:
+def test_p3_of_a_stripped_task_what_is_left_is_compared() -> None:
     row = replace(
         stored(payload={"a": 1}),
         payload=None,
@@ -140,3 +140,4 @@ def test_p3_a_stripped_task_has_nothing_to_differ_from() -> None:
     )
 
     assert differing({"payload": {"a": 2}, "title": "other"}, row) == []
+    assert differing({"type": "other"}, row) == ["spec.type"]

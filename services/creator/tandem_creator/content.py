@@ -26,15 +26,20 @@ MEANING_OF_UNSET: Final = MappingProxyType(
     }
 )
 
+STRIPPED: Final = frozenset({"payload", "labels", "title"})
+"""What pruning takes away."""
+
 
 def differing_fields(draft: Draft, row: TaskRow) -> list[str]:
     """Paths of the draft's fields whose content is not the stored task's.
 
-    Names, never values. A stripped task has no content left to differ from.
+    Names, never values. Of a stripped task only what is left of it is compared.
     """
-    if row.prune_time is not None:
-        return []
-    return [f"spec.{path}" for path in _differing(draft, row)]
+    return [
+        f"spec.{path}"
+        for path in _differing(draft, row)
+        if row.prune_time is None or path.partition(".")[0] not in STRIPPED
+    ]
 
 
 def _differing(draft: Draft, row: TaskRow) -> Iterator[str]:

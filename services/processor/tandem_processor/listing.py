@@ -14,7 +14,8 @@ from tandem_processor.requests import ListFilter, ListQuery
 from tandem_processor.tokens import Place, write_place
 
 # Bounds that are not given become ones that hold for all, so that they stay
-# conditions of the index in a generic plan, too.
+# conditions of the index in a generic plan, too. A prefix is a range up to the last
+# character there is, for the index on external ids.
 LIST_TASKS: Final = """
 SELECT t.task_id, t.create_time
 FROM tandem.tasks AS t
@@ -26,7 +27,7 @@ WHERE t.project = $1
   AND t.create_time >= coalesce($5::timestamptz, '-infinity')
   AND t.create_time < coalesce($6::timestamptz, 'infinity')
   AND ($7::text IS NULL OR t.labels @> $7::jsonb)
-  AND ($8::text IS NULL OR starts_with(t.external_id, $8))
+  AND ($8::text IS NULL OR (t.external_id >= $8 AND t.external_id < $8 || chr(1114111)))
   AND (t.create_time, t.task_id) < (
       coalesce($9::timestamptz, 'infinity'),
       coalesce($10::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -48,7 +49,7 @@ FROM (
       AND t.create_time >= coalesce($5::timestamptz, '-infinity')
       AND t.create_time < coalesce($6::timestamptz, 'infinity')
       AND ($7::text IS NULL OR t.labels @> $7::jsonb)
-      AND ($8::text IS NULL OR starts_with(t.external_id, $8))
+      AND ($8::text IS NULL OR (t.external_id >= $8 AND t.external_id < $8 || chr(1114111)))
     LIMIT $9
 ) AS counted
 """
