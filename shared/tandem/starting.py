@@ -80,6 +80,7 @@ async def open_pool(
     size: int,
     application_name: str,
     on_connect: OnConnect | None = None,
+    by_keys: bool = False,
 ) -> AsyncIterator[asyncpg.Pool]:
     """A pool of the service's own login, for the length of a block."""
     pool = await create_pool(
@@ -87,6 +88,7 @@ async def open_pool(
         size=size,
         application_name=application_name,
         on_connect=on_connect,
+        by_keys=by_keys,
     )
     try:
         yield pool

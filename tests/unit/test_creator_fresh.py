@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,8 @@ import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from tandem import wire
+from tandem.limits import DEFAULT_MAX_ATTEMPTS
+from tandem.states import TaskState
 from tandem.tasks import render_task
 from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import task_pb2
@@ -17,6 +20,9 @@ from tandem_creator.outcomes import respond
 from tandem_creator.parsing import parse_create
 from tandem_creator.rows import row_of
 from tandem_creator.store.creates import Created
+from tandem_creator.store.winners import Match, Winner
+
+BY_ID = Match.REQUEST_ID
 
 NOW = datetime(2031, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -63,6 +69,34 @@ def test_a_fresh_task_is_told_as_its_readers_will_see_it(
     assert answer.SerializeToString(deterministic=True) == (
         expected.SerializeToString(deterministic=True)
     )
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("fields", SPECS.values(), ids=SPECS.keys())
+def test_a_replayed_task_is_told_as_its_readers_see_it(
+    fields: dict[str, Any], *, full: bool
+) -> None:
+    first = parse_create(request(**fields))
+    row = row_of(first, Created(first.task_id, 7, NOW, None))
+    row = replace(row, state=TaskState.RUNNING, attempt=2, claim=3, start_time=NOW)
+
+    answer = respond(parse_create(request(**fields)), Winner(row, BY_ID), full=full)
+
+    expected = render_task(row)
+    if not full:
+        expected.spec.ClearField("payload")
+    assert answer.outcome == pb.CreateTaskResponse.OUTCOME_REPLAYED
+    assert answer.task == expected
+
+
+def test_a_replay_that_leaves_out_what_was_said_is_told_what_was_said() -> None:
+    said = {"retry_policy": task_pb2.RetryPolicy(max_attempts=DEFAULT_MAX_ATTEMPTS)}
+    first = parse_create(request(**said))
+    row = row_of(first, Created(first.task_id, 7, NOW, None))
+
+    answer = respond(parse_create(request()), Winner(row, BY_ID), full=True)
+
+    assert answer.task.spec.retry_policy.max_attempts == DEFAULT_MAX_ATTEMPTS
 
 
 def test_what_the_contract_does_not_know_is_not_told_back() -> None:

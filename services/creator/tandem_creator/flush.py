@@ -12,7 +12,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import OutcomeUnknown, StoreUnavailable
-from tandem_creator.connections import Kept
+from tandem_creator.connections import Kept, connected
 from tandem_creator.drafts import Draft
 from tandem_creator.store.creates import Created, create_tasks
 from tandem_creator.store.lanes import Lanes
@@ -111,7 +111,8 @@ class Flusher:
         """Answer those whose ids or contents are taken with the tasks that hold them."""
         try:
             for _ in range(TRIES):
-                found = await find_winners(self._pool, list(lost))
+                async with connected(self._pool) as connection:
+                    found = await find_winners(connection, list(lost))
                 _answer(lost, found.winners)
                 if not (lost := _unanswered(lost)):
                     return

@@ -1,4 +1,4 @@
-"""A task that was just written, told in the words that its caller used."""
+"""A caller's own spec in the answer, where it is what was kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tandem import wire
+from tandem.tasks import TaskRow
 from tandem.v1 import task_pb2
 from tandem_creator.drafts import Draft
 
@@ -13,18 +14,15 @@ PENDING: Final = task_pb2.TaskStatus(state=task_pb2.TaskStatus.STATE_PENDING)
 
 
 def fresh_task(
-    draft: Draft, spec: task_pb2.TaskSpec, create_time: datetime, *, full: bool
+    draft: Draft, given: task_pb2.TaskSpec, create_time: datetime, *, full: bool
 ) -> task_pb2.Task:
     """What rendering the draft's row would give, at a fifth of its cost.
 
-    Most creates are new. `spec` is the draft's as given; it is used up.
+    Most creates are new. `given` is the draft's, and is used up.
     """
-    _complete(spec, draft)
-    if not full:
-        spec.ClearField("payload")
     return task_pb2.Task(
         task_id=str(draft.task_id),
-        spec=spec,
+        spec=spec_as_kept(given, draft.queue, draft.priority, full=full),
         status=PENDING,
         create_time=wire.timestamp(create_time),
         request_id=str(draft.request_id),
@@ -32,7 +30,29 @@ def fresh_task(
     )
 
 
-def _complete(spec: task_pb2.TaskSpec, draft: Draft) -> None:
-    spec.DiscardUnknownFields()
-    spec.queue = draft.queue
-    spec.priority = task_pb2.Priority.ValueType(draft.priority)
+def is_kept_as_given(draft: Draft, row: TaskRow) -> bool:
+    """Whether the row, of the same content as the draft, is told in the same words.
+
+    Unset fields and fields that say what unset ones mean are the same content.
+    """
+    return (
+        draft.payload == row.payload
+        and row.prune_time is None
+        and row.start_delay is None
+        and row.max_attempts is None
+        and row.initial_backoff is None
+        and row.max_backoff is None
+        and row.attempt_timeout is None
+    )
+
+
+def spec_as_kept(
+    given: task_pb2.TaskSpec, queue: str, priority: int, *, full: bool
+) -> task_pb2.TaskSpec:
+    """The spec as given, with the values in effect; the same message, changed."""
+    given.DiscardUnknownFields()
+    given.queue = queue
+    given.priority = task_pb2.Priority.ValueType(priority)
+    if not full:
+        given.ClearField("payload")
+    return given

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from tandem.errors import TaskNotFound
+from tandem.postgres.logins import Connection
 from tandem.tasks import TaskRow, read_tasks
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
@@ -52,14 +53,18 @@ async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> TaskRow:
     Raises:
         TaskNotFound: there is none.
     """
-    task_ids = await _find(pool, lookup)
-    rows = await read_tasks(pool, list(task_ids.values()), full=lookup.full)
+    # One connection for both: the pool cleans each that is given back.
+    async with pool.acquire() as connection:
+        task_ids = await _find(connection, lookup)
+        rows = await read_tasks(connection, list(task_ids.values()), full=lookup.full)
     if not rows:
         raise TaskNotFound("no such task")
     return next(iter(rows.values()))
 
 
-async def _find(pool: asyncpg.Pool, lookup: Lookup) -> dict[int, UUID]:
+async def _find(connection: Connection, lookup: Lookup) -> dict[int, UUID]:
     if lookup.request_id is not None:
-        return await find_by_request_ids(pool, [(lookup.project, lookup.request_id)])
-    return await find_by_external_ids(pool, [(lookup.project, lookup.external_id)])
+        keys = [(lookup.project, lookup.request_id)]
+        return await find_by_request_ids(connection, keys)
+    names = [(lookup.project, lookup.external_id)]
+    return await find_by_external_ids(connection, names)

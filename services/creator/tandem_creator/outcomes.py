@@ -19,7 +19,7 @@ from tandem.v1 import creator_pb2, task_pb2
 from tandem_creator.content import differing_fields
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
-from tandem_creator.fresh import fresh_task
+from tandem_creator.fresh import fresh_task, is_kept_as_given, spec_as_kept
 from tandem_creator.rows import NOT_WRITTEN, row_of
 from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
@@ -74,15 +74,22 @@ def refusal(draft: Draft, winner: Winner) -> TandemError | None:
     return None
 
 
-def render(row: TaskRow, *, full: bool) -> task_pb2.Task:
+def render(
+    row: TaskRow, *, full: bool, spec: task_pb2.TaskSpec | None = None
+) -> task_pb2.Task:
     """The task, as much of it as was asked for, to a caller who may see it.
+
+    Args:
+        row: the task.
+        full: whether payload and results are told.
+        spec: the row's in the words of the contract, where somebody has it already.
 
     Raises:
         TaskNotFound: this caller may not.
     """
     if not tasks.visible(access.current_caller.get(), [row]):
         raise TaskNotFound("no such task")
-    task = tasks.render_task(row if full else _basic(row))
+    task = tasks.render_task(row if full else _basic(row), spec=spec)
     if row.create_time == NOT_WRITTEN:
         task.ClearField("task_id")
         task.ClearField("create_time")
@@ -113,10 +120,17 @@ def _made(draft: Draft, created: Created | None, *, full: bool) -> task_pb2.Task
 
 def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
     return Response(
-        task=render(winner.row, full=full),
+        task=_made_before(draft, winner.row, full=full),
         outcome=Response.OUTCOME_REPLAYED,
         request_id=str(draft.request_id),
     )
+
+
+def _made_before(draft: Draft, row: TaskRow, *, full: bool) -> task_pb2.Task:
+    if draft.given is None or not is_kept_as_given(draft, row):
+        return render(row, full=full)
+    spec = spec_as_kept(draft.given, row.queue, row.priority, full=full)
+    return render(row, full=full, spec=spec)
 
 
 def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:

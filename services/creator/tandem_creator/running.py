@@ -82,6 +82,7 @@ async def running_creator(
                 size=settings.pool_size,
                 application_name=APPLICATION,
                 on_connect=epoch.enter,
+                by_keys=True,
             )
         )
         await require_privileges(pool, EXPECTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -24,6 +25,17 @@ DURABLE: Final = frozenset({"on", "remote_apply"})
 REPLY_SLACK: Final = 5.0
 """Seconds past `statement_timeout` after which the network is taken for dead."""
 
+# Planning a read of a few tasks takes longer than the read. A plan that was kept
+# from when a table was empty must not scan it when it is full.
+PLANS_BY_KEYS: Final = MappingProxyType(
+    {
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+    }
+)
+
 READ_SETTINGS: Final = """
 SELECT lower(name) AS name, setting
 FROM pg_settings
@@ -41,6 +53,7 @@ async def create_pool(
     statement_timeout: float = 15.0,
     idle_in_transaction_timeout: float = 10.0,
     statement_cache_size: int = 100,
+    by_keys: bool = False,
 ) -> asyncpg.Pool:
     """Open a pool and prove its first session. The caller closes it.
 
@@ -57,6 +70,7 @@ async def create_pool(
         statement_timeout: seconds that a statement may take.
         idle_in_transaction_timeout: seconds that a transaction may do nothing.
         statement_cache_size: 0 for a pooler that cannot keep prepared statements.
+        by_keys: every statement finds its rows by keys, so that each is planned once.
 
     Raises:
         PostgresUnfit: the URL cannot be understood, or the server is too old, or
@@ -68,6 +82,8 @@ async def create_pool(
         statement_timeout=statement_timeout,
         idle_in_transaction_timeout=idle_in_transaction_timeout,
     )
+    if by_keys:
+        settings |= PLANS_BY_KEYS
 
     async def prove(connection: asyncpg.Connection) -> None:
         require_version(connection)
