@@ -22,8 +22,12 @@ from tandem.handlers import (
     RetryLater,
     RetryPolicy,
 )
+from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import task_pb2
+from tandem_processor import runner
+from tandem_processor.outcomes import Outcome
+from tandem_processor.reporter import Reporter
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.fake_creator import fake_creator
@@ -436,6 +440,31 @@ async def test_p8_a_claim_whose_answer_was_lost_is_given_back(
     assert (task.status.claim, task.status.attempt) == (2, 1)
 
 
+@pytest.mark.parametrize("part", ["judge", "report", "wait"])
+async def test_a_defect_after_the_handler_spends_the_attempt(
+    database: Database,
+    creator_pool: asyncpg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+) -> None:
+    """Given back unspent, the handler would run again and again without limit."""
+    handlers, register = only(retry=AT_ONCE)
+    runs: list[int] = []
+
+    @register
+    async def echo(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+
+    _break(part, monkeypatch)
+    task_id = await create_task(creator_pool, start_delay=SOON, max_attempts=2)
+    async with working(database.processor_url, handlers) as processor:
+        task = await processor.finished(task_id)
+
+    assert len(runs) <= 2
+    assert task.status.state == State.STATE_FAILED
+    assert (task.status.attempt, task.status.error.reason) == (2, "CRASHED")
+
+
 async def test_p8_the_tasks_of_a_silent_processor_are_run_by_another(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
@@ -486,3 +515,23 @@ async def _live(pool: asyncpg.Pool) -> list[Any]:
         "SELECT processor_id FROM tandem.processors WHERE state = 'LIVE'"
     )
     return [row["processor_id"] for row in rows]
+
+
+def _break(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the parts between a handler's end and its kept report has a defect."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    report = Reporter.report
+
+    async def reports_no_success(self: Reporter, outcome: Outcome) -> None:
+        if outcome.state is TaskState.SUCCEEDED:
+            fails()
+        await report(self, outcome)
+
+    if part == "report":
+        monkeypatch.setattr(Reporter, "report", reports_no_success)
+    else:
+        name = {"judge": "judge", "wait": "timeout_of"}[part]
+        monkeypatch.setattr(runner, name, fails)

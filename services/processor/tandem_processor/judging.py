@@ -52,6 +52,19 @@ def unstorable(claimed: Claimed, handler: Handler, message: str) -> Outcome:
     return _failed(claimed, handler, reason=Reason.UNSTORABLE_RESULT, message=message)
 
 
+def broken_down(claimed: Claimed, handler: Handler) -> Outcome:
+    """The handler ran, and a defect of the processor kept what it came to.
+
+    The attempt is spent: a defect that returns each time must not run it for ever.
+    """
+    return _failed(
+        claimed,
+        handler,
+        reason=Reason.CRASHED,
+        message="a defect of the processor lost what the attempt came to",
+    )
+
+
 def _returned(claimed: Claimed, handler: Handler, value: Any) -> Outcome:
     try:
         result = encode_result(value)

@@ -12,7 +12,9 @@ import structlog
 from tandem.calls import STORE_AWAY
 from tandem.errors import LeaseLost, ResultConflict
 from tandem_processor import members
+from tandem_processor.attempts import Attempt
 from tandem_processor.claimer import Claimer
+from tandem_processor.judging import broken_down
 from tandem_processor.members import Held
 from tandem_processor.outcomes import StopCause, given_back
 from tandem_processor.reporter import Reporter
@@ -50,16 +52,18 @@ class Rounds:
             await asyncio.sleep(self._interval)
 
     async def run_once(self) -> None:
-        """Stop what is lost or to be cancelled; give back what nobody runs."""
+        """Stop what is lost or to be cancelled; put back what nobody runs."""
         # No claim is under way, so every claimed task is in one of the two.
         async with self._claimer.lock:
             held, running = self._runner.held, self._runner.running
+            lost = self._runner.lost
             rows = await members.read_held(self._pool, self._processor_id)
         self._stop_lost(running, rows)
         self._stop_cancelled(rows)
-        await self._give_back(
-            [row for row in rows if held.get(row.task_id) != row.claim]
-        )
+        for row in rows:
+            if held.get(row.task_id) != row.claim:
+                await self._put_back(row, lost.get((row.task_id, row.claim)))
+        self._runner.forget(lost)
         await members.drop_finished_batches(self._pool, self._processor_id)
 
     def _stop_lost(self, running: Mapping[UUID, int], rows: Sequence[Held]) -> None:
@@ -75,14 +79,16 @@ class Rounds:
                     row.task_id, StopCause.CANCEL_REQUESTED, claim=row.claim
                 )
 
-    async def _give_back(self, orphans: Sequence[Held]) -> None:
-        """Put back claims whose answer was lost: nobody would ever run them."""
-        for orphan in orphans:
-            line = log.bind(
-                task_id=str(orphan.task_id), request_id=str(orphan.request_id)
-            )
-            line.warning("claim given back")
-            try:
-                await self._reporter.report(given_back(orphan.task_id, orphan.claim))
-            except (LeaseLost, ResultConflict) as error:
-                line.info("claim was gone", reason=error.reason)
+    async def _put_back(self, orphan: Held, attempt: Attempt | None) -> None:
+        """Report a claim that nobody would ever run or report."""
+        line = log.bind(task_id=str(orphan.task_id), request_id=str(orphan.request_id))
+        if attempt is None:
+            line.warning("claim given back", why="its answer was lost")
+            outcome = given_back(orphan.task_id, orphan.claim)
+        else:
+            line.warning("attempt failed", why="its report was lost")
+            outcome = broken_down(attempt.claimed, attempt.handler)
+        try:
+            await self._reporter.report(outcome)
+        except (LeaseLost, ResultConflict) as error:
+            line.info("claim was gone", reason=error.reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -62,6 +62,7 @@ class Runner:
         self._occupied = 0
         self._attempts: dict[UUID, Attempt] = {}
         self._watches: dict[UUID, asyncio.Task[None]] = {}
+        self._lost: dict[tuple[UUID, int], Attempt] = {}
         self.slot_freed = asyncio.Event()
 
     @property
@@ -84,6 +85,16 @@ class Runner:
             if not attempt.ended.done()
         }
         return MappingProxyType(claims)
+
+    @property
+    def lost(self) -> Mapping[tuple[UUID, int], Attempt]:
+        """By task and claim: attempts of which a defect kept the report."""
+        return MappingProxyType(dict(self._lost))
+
+    def forget(self, lost: Iterable[tuple[UUID, int]]) -> None:
+        """These are reported now, or are others'."""
+        for key in lost:
+            self._lost.pop(key, None)
 
     async def room(self, seconds: float) -> bool:
         """Wait for a free slot. Answers whether there is one within the time."""
@@ -151,10 +162,15 @@ class Runner:
             task_id=str(claimed.task_id), request_id=str(claimed.request_id)
         )
         start = time.monotonic()
-        ending = await self._ending(attempt)
-        milliseconds = round((time.monotonic() - start) * 1000, 3)
         try:
+            ending = await self._ending(attempt)
+            milliseconds = round((time.monotonic() - start) * 1000, 3)
             outcome = await self._report(attempt, ending)
+        except Exception:
+            # Noted before the attempt is let go of: no round may fall in between.
+            self._lost[claimed.task_id, claimed.claim] = attempt
+            attempt.stop(StopCause.LEASE_LOST)
+            raise
         finally:
             attempt.desk.close()
             del self._attempts[claimed.task_id]
@@ -216,7 +232,7 @@ class Runner:
 
 
 def _tell_defect(watch: asyncio.Task[None], claimed: Claimed) -> None:
-    """The task goes back by the next round, which finds that nobody runs it."""
+    """The next round reports it as failed: it finds that nobody runs it."""
     if not watch.cancelled() and (error := watch.exception()):
         log.error(
             "attempt lost by a defect",
