@@ -350,6 +350,50 @@ async def test_p11_what_outlives_the_grace_is_given_back_unspent_and_its_row_is_
     assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
 
 
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_p11_a_stage_cut_off_by_a_stop_is_not_told_as_failed(
+    database: Database,
+    creator_pool: asyncpg.Pool,
+    processor_pool: asyncpg.Pool,
+    kind: str,
+) -> None:
+    handlers, register = only()
+    started = threading.Event()
+
+    if kind == "async":
+
+        async def draft() -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        @register
+        async def echo(ctx: Context) -> None:
+            await ctx.stage("draft", draft)
+    else:
+
+        def write(cancelled: threading.Event) -> None:
+            started.set()
+            assert not cancelled.wait(LIMIT)
+
+        @register
+        def plain(ctx: BlockingContext) -> None:
+            ctx.stage("draft", write, ctx.cancelled)
+
+    await create_task(creator_pool, start_delay=SOON)
+    async with working(database.processor_url, handlers, grace=0.1):
+        await until(lambda: _answer(started.is_set()))
+
+    row = await processor_pool.fetchrow(
+        """
+        SELECT s.state::text, g.state, g.finish_time
+        FROM tandem.task_status AS s
+        JOIN tandem.task_stages AS g ON g.task_id = s.task_id
+        """
+    )
+    assert row is not None
+    assert tuple(row) == ("PENDING", "RUNNING", None)
+
+
 async def test_p11_an_open_watch_ends_with_stopping(
     database: Database, creator_pool: asyncpg.Pool
 ) -> None:

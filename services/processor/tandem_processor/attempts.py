@@ -90,7 +90,9 @@ class Attempt:
             return
         self.cause = cause
         # A drained handler may still keep the step that it is in.
-        if cause is not StopCause.DRAIN:
+        if cause is StopCause.DRAIN:
+            self.desk.drain()
+        else:
             self.desk.close()
         self.stopped.set()
         self._cancel()

@@ -37,6 +37,7 @@ class TaskDesk:
         self._hold = hold
         self._on_lost = on_lost
         self._closed = False
+        self._draining = False
         self._begun: dict[str, float] = {}
         self._annotations: set[str] = set()
         self.kept_bytes = 0
@@ -44,6 +45,10 @@ class TaskDesk:
     def close(self) -> None:
         """From here on every word is met with AttemptStopped."""
         self._closed = True
+
+    def drain(self) -> None:
+        """From here on a step that ends badly was cut off: it is left as running."""
+        self._draining = True
 
     async def begin_stage(self, name: str) -> Kept | None:
         if not limits.NAME.fullmatch(name):
@@ -81,6 +86,9 @@ class TaskDesk:
         return text
 
     async def fail_stage(self, name: str, error: BaseException) -> None:
+        if self._draining:
+            self._log_stage(name, "CUT_OFF", error=type(error).__name__)
+            return
         await self._write(
             lambda: steps.end_stage(self._pool, self._hold, name, result=None)
         )
