@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import Mapping
 
@@ -22,7 +23,7 @@ async def started(environ: Mapping[str, str]) -> tuple[int | None, str, str]:
         sys.executable,
         "-m",
         "tandem_processor",
-        env={**os.environ, "TANDEM_LISTEN": "127.0.0.1:0", **environ},
+        env={**_outside(), "TANDEM_LISTEN": "127.0.0.1:0", **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -102,3 +103,21 @@ async def test_a_limit_under_two_heartbeats_is_refused(database: Database) -> No
     }
 
     assert "TANDEM_DEAD_AFTER must be at least twice" in await refusal(environ)
+
+
+async def test_a_port_that_is_taken_is_one_line(database: Database) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = await refusal(
+            {
+                "TANDEM_DATABASE_URL": database.processor_url,
+                "TANDEM_HANDLERS": GOOD,
+                "TANDEM_LISTEN": f"127.0.0.1:{port}",
+            }
+        )
+    assert str(port) in error
+
+
+def _outside() -> dict[str, str]:
+    """As a shell has it: how this process set up gRPC is not handed on."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("GRPC_")}
