@@ -28,6 +28,9 @@ CANNOT_RUN: Final = 2
 CLOSE_LIMIT: Final = 5.0
 """Seconds for the database to say goodbye."""
 
+LOCK_TIMEOUT: Final = 5.0
+"""Seconds that a statement waits for a lock."""
+
 NOT_MIGRATED: Final = (
     asyncpg.InvalidSchemaNameError,
     asyncpg.UndefinedFunctionError,
@@ -81,6 +84,7 @@ async def open_pool(
     application_name: str,
     on_connect: OnConnect | None = None,
     by_keys: bool = False,
+    lock_timeout: float = LOCK_TIMEOUT,
 ) -> AsyncIterator[asyncpg.Pool]:
     """A pool of the service's own login, for the length of a block."""
     pool = await create_pool(
@@ -88,6 +92,7 @@ async def open_pool(
         size=size,
         application_name=application_name,
         on_connect=on_connect,
+        lock_timeout=lock_timeout,
         by_keys=by_keys,
     )
     try:

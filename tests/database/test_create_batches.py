@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -11,7 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from tandem.errors import Overloaded
 from tandem_creator.batcher import Batcher
-from tandem_creator.store.creates import Created
+from tandem_creator.store.creates import Created, create_tasks
+from tandem_creator.store.lanes import Lanes
 from tandem_creator.store.winners import Match, Winner
 from tests.support.batching import LIMIT, a_draft, batching, count_created, race
 from tests.support.cluster import Database
@@ -50,6 +52,24 @@ async def test_p10_a_row_that_postgres_refuses_fails_alone(database: Database) -
 
     assert count_created(answers[:-1]) == 20
     assert isinstance(answers[-1], asyncpg.CheckViolationError)
+
+
+async def test_p10_a_row_behind_an_open_transaction_fails_alone(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    good = [a_draft() for _ in range(20)]
+    unlucky = a_draft(request_id=a_new_id())
+
+    async with batching(database.creator_url, lock_timeout=0.5) as batcher:
+        # The lanes are there before the transaction that stays open.
+        await batcher.create(a_draft())
+        async with creator_pool.acquire() as stranger, stranger.transaction():
+            await create_tasks(stranger, [unlucky], lanes=Lanes())
+            same = replace(unlucky, task_id=uuid4())
+            answers = await race([batcher], [*good, same])
+
+    assert count_created(answers[:-1]) == 20
+    assert isinstance(answers[-1], asyncpg.LockNotAvailableError)
 
 
 async def test_creates_that_wait_share_one_commit(

@@ -24,10 +24,16 @@ LIMIT = 30.0
 
 
 @asynccontextmanager
-async def batching(url: str, **limits: Any) -> AsyncIterator[Batcher]:
+async def batching(
+    url: str, *, lock_timeout: float = 5.0, **limits: Any
+) -> AsyncIterator[Batcher]:
     """A batcher that runs for the length of the block."""
     pool = await create_pool(
-        url, size=5, application_name="tandem-tests", on_connect=Epoch().enter
+        url,
+        size=5,
+        application_name="tandem-tests",
+        on_connect=Epoch().enter,
+        lock_timeout=lock_timeout,
     )
     async with pool, Daemons() as daemons:
         flusher = Flusher(pool, lanes=Lanes(), ring=lambda: None)

@@ -36,6 +36,9 @@ CUT_OFF: Final = (
     TimeoutError,
 )
 
+# Due to one row of a batch: it is bad, or somebody else's open transaction has its id.
+ONE_OF_THEM: Final = (*calls.STORE_REFUSED, asyncpg.LockNotAvailableError)
+
 
 class Flusher:
     """Sends drafts and settles each of their answers, whatever happens."""
@@ -57,7 +60,7 @@ class Flusher:
         drafts = list(answers)
         try:
             created = await self._create(drafts)
-        except calls.STORE_REFUSED as error:
+        except ONE_OF_THEM as error:
             self._split(answers, error, aside=aside)
         except Exception as error:  # noqa: BLE001 - each of them answers its callers
             _fail(answers, error)
@@ -97,11 +100,11 @@ class Flusher:
     def _split(
         self, answers: Answers, error: Exception, *, aside: asyncio.TaskGroup
     ) -> None:
-        """One bad row never fails its neighbours: send each by itself."""
+        """One bad or unlucky row never fails its neighbours: send each by itself."""
         if len(answers) == 1:
             # Its words may hold values of the caller's: the code must do.
             code = getattr(error, "sqlstate", None)
-            log.warning("draft refused by the database", sqlstate=code)
+            log.warning("draft not stored", sqlstate=code)
             _fail(answers, error)
             return
         for draft, answer in answers.items():

@@ -32,6 +32,9 @@ from tandem_creator.whole import WholeBatches
 
 APPLICATION: Final = "tandem_creator"
 
+LOCK_TIMEOUT: Final = 1.0
+"""Seconds. A batch that waits for somebody's open transaction keeps the next waiting."""
+
 SERVICE: Final = creator_pb2.DESCRIPTOR.services_by_name["CreatorService"]
 
 
@@ -83,6 +86,7 @@ async def running_creator(
                 application_name=APPLICATION,
                 on_connect=epoch.enter,
                 by_keys=True,
+                lock_timeout=LOCK_TIMEOUT,
             )
         )
         await require_privileges(pool, EXPECTED)
