@@ -123,17 +123,29 @@ async def test_a_taken_port_is_one_line_and_exit_code_2(data: Path) -> None:
     assert address in ended.complaint()
 
 
-async def test_handlers_that_are_not_there_are_one_line_and_exit_code_2(
-    data: Path,
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--handlers", "no_such_module:handlers", "no module no_such_module"),
+        ("--handlers", "no_such.module:handlers", "cannot import no_such.module"),
+        ("--handlers", "tandem.handlers", "of the form module:name"),
+        ("--processor-listen", "nowhere", "must be host:port, not 'nowhere'"),
+        ("--creator-listen", "127.0.0.1:70000", "must be host:port"),
+    ],
+)
+async def test_what_is_typed_wrong_is_named_before_anything_is_started(
+    data: Path, option: str, value: str, said: str
 ) -> None:
-    free = "127.0.0.1:0"
-    async with asyncio.timeout(60):
-        ended = await tandem(
-            "up", "--data", data, "--handlers", "no_such_module:handlers",
-            "--creator-listen", free, "--processor-listen", free,
-        )  # fmt: skip
+    ended = await tandem("up", "--data", data, option, value)
+
     assert ended.code == 2
-    assert "no_such_module" in ended.complaint()
+    assert f"'{option}'" in ended.complaint()
+    assert said in ended.complaint()
+    assert not _was_touched(data)
+
+
+def _was_touched(data: Path) -> bool:
+    return data.exists()
 
 
 def _ends(pidfd: int) -> bool:

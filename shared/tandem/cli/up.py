@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from tandem import logs
+from tandem.cli import checks
 from tandem.cli.chorus import Chorus
 from tandem.cli.failures import ServiceEnded
 from tandem.cli.interrupting import until_interrupted
@@ -62,6 +63,7 @@ class Plan:
     metavar="MODULE:NAME",
     default=HANDLERS,
     show_default=True,
+    callback=checks.handlers,
     help="What processors run.",
 )
 @click.option(
@@ -70,6 +72,7 @@ class Plan:
     metavar="HOST:PORT",
     multiple=True,
     default=[CREATOR_ADDRESS],
+    callback=checks.listens,
     help="Repeat it for more creators.",
 )
 @click.option(
@@ -78,6 +81,7 @@ class Plan:
     metavar="HOST:PORT",
     multiple=True,
     default=[PROCESSOR_ADDRESS],
+    callback=checks.listens,
     help="Repeat it for more processors.",
 )
 @common_options
