@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from tandem.demo import run
+from tandem.demo.articles import find_articles
+from tandem.demo.crash import Crash
+from tandem.demo.plan import Plan
+from tandem.demo.watching import Sight
 from tests.support.command import tandem
 
 
@@ -50,6 +56,7 @@ async def test_each_article_has_one_task_and_one_page_whatever_goes_wrong(
     ended = await tandem("demo", "--folder", folder, "--output", output)
     assert ended.code == 0, ended.err
     assert "tasks created" in ended.out
+    assert "1 processor killed" in " ".join(ended.out.split())
     assert "3 articles, one task and one page each" in ended.out
     assert str(output / "index.html") in ended.out
 
@@ -66,6 +73,39 @@ async def test_a_broken_link_is_named_and_ends_with_1(
     assert "cups.md: has no page" in ended.err
     assert "tea.md" not in ended.err
     assert (output / "pages" / "tea.html").exists()
+
+
+async def test_a_demo_in_which_nothing_was_killed_has_proved_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "tea.md").write_text("# Tea\n\nGreen.\n")
+    monkeypatch.setattr(run, "crash_one", _nothing_happens)
+    plan = Plan(
+        folder=tmp_path / "in",
+        articles=find_articles(tmp_path / "in"),
+        output=tmp_path / "site",
+        limit=60,
+        log=tmp_path / "site.log",
+    )
+    report = await run.publish(plan, Silent())
+
+    assert report.crash is None
+    [violation] = report.violations
+    assert "no processor was killed" in violation
+
+
+class Silent:
+    """Shows nothing."""
+
+    def say(self, text: str) -> None: ...
+
+    def sight(self, sight: Sight, *, articles: int, stages: int) -> None: ...
+
+
+async def _nothing_happens(*_: object) -> Crash:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 async def test_a_folder_of_somebody_else_s_files_is_left_alone(

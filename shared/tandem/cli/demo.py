@@ -22,6 +22,7 @@ from tandem.cli.show import showing
 from tandem.demo.articles import find_articles, own_articles
 from tandem.demo.plan import Plan, Report
 from tandem.demo.run import publish
+from tandem.demo.words import counted, noun
 
 LIMIT: Final = 300.0
 
@@ -100,8 +101,8 @@ def _tell(report: Report, plan: Plan, *, as_json: bool) -> None:
         click.echo(f"tandem: the services' log is {plan.log.absolute()}", err=True)
     elif not as_json:
         click.echo(
-            f"checked in the database: {len(plan.articles)} articles, one task and one"
-            " page each"
+            f"checked in the database: {counted(len(plan.articles), 'article')},"
+            " one task and one page each"
         )
 
 
@@ -121,18 +122,22 @@ def _figures(report: Report, plan: Plan) -> dict[str, Any]:
 
 
 ROWS: Final = {
-    "articles": "articles",
-    "calls": "calls made",
-    "created": "tasks created",
-    "replayed": "replays, answered with the same task",
-    "refused": "refused, as other content under a spent id",
-    "cut_off": "hung up on, then repeated",
-    "attempts": "attempts",
-    "stages": "stages kept",
-    "reused": "of them reused after the crash",
-    "killed": "processors killed",
-    "seconds": "seconds, starting included",
+    "articles": ("article", "articles"),
+    "calls": ("call made", "calls made"),
+    "created": ("task created", "tasks created"),
+    "replayed": (
+        "replay, answered with the same task",
+        "replays, answered with the same task",
+    ),
+    "refused": ("refused, as other content under a spent id",) * 2,
+    "cut_off": ("hung up on, then repeated",) * 2,
+    "attempts": ("attempt", "attempts"),
+    "stages": ("stage kept", "stages kept"),
+    "reused": ("of them reused after the crash",) * 2,
+    "killed": ("processor killed", "processors killed"),
+    "seconds": ("second, starting included", "seconds, starting included"),
 }
+"""The words of each figure, for one and for any other number."""
 
 
 def _table(figures: Mapping[str, Any]) -> Table:
@@ -140,5 +145,5 @@ def _table(figures: Mapping[str, Any]) -> Table:
     table.add_column(justify="right", style="bold")
     table.add_column()
     for name, words in ROWS.items():
-        table.add_row(f"{figures[name]:,}", words)
+        table.add_row(f"{figures[name]:,}", noun(figures[name], *words))
     return table
