@@ -104,8 +104,10 @@ async def test_contents_are_found_by_their_key(
 
 async def test_the_stream_is_read_by_lane_and_position(full: asyncpg.Pool) -> None:
     used = await indexes(full, stream.READ_STREAM, 10, 5000, 100, None)
+    projects = await indexes(full, stream.READ_PROJECTS, [uuid4()] * 3)
 
-    assert used == {"task_status_position", "tasks_pkey"}
+    assert used - {"lanes_pkey"} == {"task_status_position"}
+    assert projects == {"tasks_pkey"}
 
 
 async def test_news_and_takes_read_by_lane_and_position(full: asyncpg.Pool) -> None:

@@ -31,6 +31,9 @@ class Following:
     def filter(self) -> bytes:
         return digest(self.queues, self.projects)
 
+    def wants(self, project: str) -> bool:
+        return not self.projects or project in self.projects
+
     def token_at(self, position: int, *, epoch_id: UUID) -> Token:
         return Token(epoch_id, position, self.filter)
 

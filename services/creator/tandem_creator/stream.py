@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 import asyncpg
@@ -11,11 +11,12 @@ import asyncpg
 from tandem import limits
 from tandem.access import current_caller
 from tandem.v1 import creator_pb2 as pb
+from tandem_creator.ahead import one_ahead
 from tandem_creator.epoch import Epoch
 from tandem_creator.following import Following, parse_following, starting_place
 from tandem_creator.horizon import Horizon
 from tandem_creator.store.positions import read_last
-from tandem_creator.store.stream import Page, read_stream
+from tandem_creator.store.stream import Page, read_projects, read_stream
 
 PAGE: Final = limits.MAX_BATCH
 
@@ -57,12 +58,13 @@ class Stream:
         end = await read_last(self._pool) if following.until_caught_up else None
         if following.from_now:
             yield self._message(following, Page((), place))
-        async for page in self._pages(following, place, end=end):
+        # A database that reads while a message is sent: catching up goes twice as fast.
+        async for page in one_ahead(self._pages(following, place, end=end)):
             yield self._message(following, page)
 
     async def _pages(
         self, following: Following, place: int, *, end: int | None
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """Pages worth a message: with ids, in time for a frame, or the last one."""
         clock = asyncio.get_running_loop().time
         quiet_until = clock() + self._frame
@@ -87,23 +89,22 @@ class Stream:
             queues=following.queues or None,
             limit=PAGE,
         )
-        return _only_wanted(page, _wants(following))
+        return await self._only_wanted(following, page)
+
+    async def _only_wanted(self, following: Following, page: Page) -> Page:
+        caller = current_caller.get()
+        if not page.ids or (caller.may_read_all and not following.projects):
+            return page
+        projects = await read_projects(self._pool, page.ids)
+        wanted = {
+            project: following.wants(project) and caller.may_read(project)
+            for project in set(projects.values())
+        }
+        ids = [i for i in page.ids if i in projects and wanted[projects[i]]]
+        return Page(ids, page.end)
 
     def _message(self, following: Following, page: Page) -> Response:
         token = following.token_at(page.end, epoch_id=self._epoch.current)
         return Response(
-            task_ids=[str(task_id) for task_id, _ in page.ids], resume_token=str(token)
+            task_ids=[str(task_id) for task_id in page.ids], resume_token=str(token)
         )
-
-
-def _wants(following: Following) -> Callable[[str], bool]:
-    caller = current_caller.get()
-    projects = following.projects
-    return lambda project: (
-        (not projects or project in projects) and caller.may_read(project)
-    )
-
-
-def _only_wanted(page: Page, wants: Callable[[str], bool]) -> Page:
-    wanted = {project: wants(project) for project in {p for _, p in page.ids}}
-    return Page([each for each in page.ids if wanted[each[1]]], page.end)
