@@ -27,7 +27,9 @@ class Clock:
         """Now. Each group is some processes with their children, by a name."""
         used = {name: _with_children(pids) for name, pids in watched.items()}
         used["load"] = time.process_time() + _ended_children()
-        used["others"] = _whole_machine() - sum(used.values())
+        busy, stolen = _whole_machine()
+        used["others"] = busy - sum(used.values())
+        used["stolen"] = stolen
         return cls(time.perf_counter(), used)
 
     def cores_since(self, earlier: Clock) -> dict[str, float]:
@@ -44,12 +46,12 @@ def _ended_children() -> float:
     return times.children_user + times.children_system
 
 
-def _whole_machine() -> float:
-    """Everything but idling, for whoever runs beside the benchmark."""
-    user, nice, system, _idle, _iowait, *interrupts = map(
+def _whole_machine() -> tuple[float, float]:
+    """Seconds that cores were busy, and that the host kept them from being so."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(
         int, (PROC / "stat").read_text().splitlines()[0].split()[1:9]
     )
-    return (user + nice + system + sum(interrupts[:2])) / TICKS
+    return (user + nice + system + irq + softirq) / TICKS, steal / TICKS
 
 
 def _with_children(pids: Iterable[int]) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.calm import Calm
 from benchmarks.children import creator, serving
 from benchmarks.databases import databases
 from benchmarks.ghz import Ghz
@@ -60,12 +61,12 @@ def main(
 
 
 def _run(bench: Bench, *, rounds: int, only: str) -> Series:
-    series = Series()
+    series, calm = Series(), Calm()
     for number in range(1, rounds + 1):
         for name, take in measures(bench):
             if only in name:
                 print(f"round {number}: {name}", end="\033[K\r", file=sys.stderr)
-                series.add(take(bench))
+                series.add(calm.take(take, bench))
     print(end="\033[K", file=sys.stderr)
     return series
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.children import Server, creator
+from benchmarks.cpu import Clock
 from benchmarks.databases import Databases
 from benchmarks.ghz import Ghz
 from benchmarks.loads.shared import Figures, Orders
@@ -96,11 +97,14 @@ class Bench:
         """Single creates and bulk of one peer, in its own process."""
         command = [str(self.peers_python), "-m", "benchmarks.peers", name]
         given = {"url": self.databases.url("peers"), "seconds": self.seconds}
+        watched = {"postgres": [self.databases.pid]}
+        first = Clock.read(watched)
         found = json.loads(_output(command, given=json.dumps(given)))
+        cores = Clock.read(watched).cores_since(first)
         self.peer_versions[name] = found["version"]
         return {
-            f"{name} single": Figures(rate=found["single"]),
-            f"{name} bulk": Figures(rate=found["bulk"]),
+            f"{name} single": Figures(rate=found["single"], cores=cores),
+            f"{name} bulk": Figures(rate=found["bulk"], cores=cores),
         }
 
     def _direct(

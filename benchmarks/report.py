@@ -32,13 +32,16 @@ HEAD = (
     "spread",
 )
 
-CPU = ("load", "server", "postgres", "others")
+CPU = ("load", "server", "postgres")
 
-BUSY = ("what", "per second", "p50 ms", "p99 ms", "CPU µs", *CPU)
+BESIDE = ("others", "stolen")
+
+BUSY = ("what", "per second", "p50 ms", "p99 ms", "CPU µs", *CPU, *BESIDE)
 
 EXPLANATION = """\
 Everything measured: what one call cost on both sides and in the database,
-and the cores that each kept busy; `others` is the rest of the machine.
+and the cores that each kept busy; `others` is the rest of the
+machine, `stolen` what its host kept from it.
 `by CPU` is the ratio of what both sides' calls cost: it suffers less from others."""
 
 
@@ -114,7 +117,10 @@ def _busy(series: Series) -> Iterator[Sequence[str]]:
             f"{found.p50:.2f}" if found.p50 else "",
             f"{found.p99:.2f}" if found.p99 else "",
             _each(found),
-            *(f"{found.cores[g]:.2f}" if g in found.cores else "" for g in CPU),
+            *(
+                f"{found.cores[g]:.2f}" if g in found.cores else ""
+                for g in (*CPU, *BESIDE)
+            ),
         )
 
 
@@ -136,7 +142,8 @@ def _by_cpu(row: Row, series: Series) -> str:
 
 def _microseconds(found: Figures) -> float:
     """What one call cost altogether, on both sides and in the database."""
-    used = sum(found.cores.get(each, 0.0) for each in CPU[:-1])
+    # A peer's cores are those of all its measurements together.
+    used = sum(found.cores.get(each, 0.0) for each in CPU) if found.p50 else 0.0
     return used / found.rate * 1_000_000 if found.rate else 0.0
 
 
