@@ -6,6 +6,7 @@ the rounds' ratios, so that what the machine does beside the run hits both sides
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def main(
     append: bool,
 ) -> None:
     """Measure how fast tasks are created, as ratios within this one run."""
+    # Whoever stops the run stops its servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if quick:
         seconds, rounds = QUICK["seconds"], int(QUICK["rounds"])
     with _bench(seconds=seconds, peers=peers, seed=seed) as bench:
