@@ -79,9 +79,10 @@ class Model:
         """What a create is to be told; a new task has no id yet."""
         if want.request_id and (found := self._by_request_id(want.request_id)):
             known = self.tasks[found]
-            if known.is_stripped or want.is_same_call_as(known.want):
-                return Told(REPLAYED, found)
-            return Told(REUSED, found)
+            # Of a stripped task the payload is gone, and its ids are still compared.
+            kept = replace(known.want, content=want.content)
+            stored = kept if known.is_stripped else known.want
+            return Told(REPLAYED if want.is_same_call_as(stored) else REUSED, found)
         if want.external_id and (found := self._by_external_id(want.external_id)):
             return Told(TAKEN if want.rejects else EXISTING, found)
         if want.window_hours and (found := self._by_content(want)):
