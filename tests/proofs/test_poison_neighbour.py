@@ -14,8 +14,9 @@ import grpc
 from google.protobuf import struct_pb2
 
 from tandem.v1 import creator_pb2 as pb
+from tandem_creator.running import RunningCreator
 from tests.support.cluster import Database
-from tests.support.creator import a_new_id, a_request, reason_of, served
+from tests.support.creator import a_new_id, a_request, opened, reason_of
 from tests.support.postgres_log import PostgresLog
 from tests.support.until import until
 
@@ -27,12 +28,24 @@ INVALID = 20
 
 POISON = "poison"
 
+PLUG = "plug"
+
+# The plug stays in its commit while somebody holds the gate, at most ten seconds.
 REFUSE_POISON = """
 CREATE FUNCTION public.refuse_poison() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.title = 'poison' THEN
         RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation';
     END IF;
+    FOR look IN 1..1000 LOOP
+        EXIT WHEN NEW.title IS DISTINCT FROM 'plug' OR NOT EXISTS (
+            SELECT
+            FROM pg_locks AS l
+            WHERE l.locktype = 'advisory'
+              AND l.objid = 4711
+        );
+        PERFORM pg_sleep(0.01);
+    END LOOP;
     RETURN NEW;
 END
 $$;
@@ -40,17 +53,20 @@ CREATE TRIGGER refuse_poison BEFORE INSERT ON tandem.tasks
     FOR EACH ROW EXECUTE FUNCTION public.refuse_poison();
 """
 
-TASKS = "SELECT t.request_id::text FROM tandem.tasks AS t"
+TASKS = """
+SELECT t.request_id::text
+FROM tandem.tasks AS t
+WHERE t.title IS DISTINCT FROM 'plug'
+"""
 STATUSES = "SELECT count(*) FROM tandem.task_status"
 
-# What every create has to insert into: holding it holds every batch.
-HOLD = "LOCK TABLE tandem.tasks IN SHARE MODE"
-WAITS_FOR_TASKS = """
+CLOSE_GATE = "SELECT pg_advisory_xact_lock(4711)"
+INSERTS = """
 SELECT EXISTS (
     SELECT
     FROM pg_locks AS l
     WHERE l.relation = 'tandem.tasks'::regclass
-      AND NOT l.granted
+      AND l.mode = 'RowExclusiveLock'
 )
 """
 
@@ -93,6 +109,11 @@ async def outcome(stub: CreatorServiceAsyncStub, request: pb.CreateTaskRequest) 
     return "OK"
 
 
+async def has_waiting(creator: RunningCreator, count: int) -> bool:
+    """Whether so many creates wait for a batch."""
+    return creator.batcher.waiting == count
+
+
 async def test_p10_179_of_200_concurrent_creates_do_not_notice_the_other_21(
     database: Database, owner_pool: asyncpg.Pool, postgres_log: PostgresLog
 ) -> None:
@@ -104,15 +125,18 @@ async def test_p10_179_of_200_concurrent_creates_do_not_notice_the_other_21(
     requests = [*good, *bad, poison]
     Random(1).shuffle(requests)
 
-    async with served(database.creator_url) as creator:
-        # All of them wait for one batch in the end, so that nobody is alone in it.
+    async with opened(database.creator_url) as (stub, creator):
+        # All of them wait for the commit of the plug, so that nobody is alone.
         async with owner_pool.acquire() as holder, holder.transaction():
-            await holder.execute(HOLD)
-            calls = [asyncio.create_task(outcome(creator, each)) for each in requests]
-            await until(lambda: owner_pool.fetchval(WAITS_FOR_TASKS))
+            await holder.execute(CLOSE_GATE)
+            plug = asyncio.create_task(outcome(stub, a_request(title=PLUG)))
+            await until(lambda: owner_pool.fetchval(INSERTS))
+            calls = [asyncio.create_task(outcome(stub, each)) for each in requests]
+            await until(lambda: has_waiting(creator, CREATES - INVALID))
         told = await asyncio.gather(*calls)
-        again = await outcome(creator, a_request(request_id=poison.request_id))
+        again = await outcome(stub, a_request(request_id=poison.request_id))
 
+    assert await plug == "OK"
     assert Counter(told) == {
         "OK": 179,
         "INVALID_ARGUMENT INVALID_REQUEST": 20,
@@ -122,6 +146,6 @@ async def test_p10_179_of_200_concurrent_creates_do_not_notice_the_other_21(
     stored = {row["request_id"] for row in await owner_pool.fetch(TASKS)}
     assert again == "OK"
     assert stored == {each.request_id for each in [*good, poison]}
-    assert await owner_pool.fetchval(STATUSES) == 180
+    assert await owner_pool.fetchval(STATUSES) == 181
     # Refused with its neighbours first, then alone.
     assert len(postgres_log.errors()) == 2

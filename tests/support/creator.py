@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from tandem.errors import DETAILS_KEY
 from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import creator_pb2_grpc, task_pb2
-from tandem_creator.running import Timing, running_creator
+from tandem_creator.running import RunningCreator, Timing, running_creator
 from tandem_creator.settings import CreatorSettings
 
 if TYPE_CHECKING:
@@ -26,6 +26,18 @@ async def served(
     url: str, *, require_request_id: bool = False, **timing: float
 ) -> AsyncIterator[CreatorServiceAsyncStub]:
     """A client of a creator that serves for the length of the block."""
+    async with opened(url, require_request_id=require_request_id, **timing) as (
+        stub,
+        _,
+    ):
+        yield stub
+
+
+@asynccontextmanager
+async def opened(
+    url: str, *, require_request_id: bool = False, **timing: float
+) -> AsyncIterator[tuple[CreatorServiceAsyncStub, RunningCreator]]:
+    """As `served`, with a look at the creator from inside."""
     settings = CreatorSettings(
         database_url=url,
         listen="127.0.0.1:0",
@@ -36,7 +48,7 @@ async def served(
         target = f"127.0.0.1:{creator.port}"
         # A channel outlives its creator, to see how it ends its streams.
         channel = grpc.aio.insecure_channel(target)
-        yield creator_pb2_grpc.CreatorServiceStub(channel)
+        yield creator_pb2_grpc.CreatorServiceStub(channel), creator
 
 
 def a_request(

@@ -63,6 +63,11 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._linger = Linger(self._clock)
 
+    @property
+    def waiting(self) -> int:
+        """Creates that wait for a batch."""
+        return len(self._waiting)
+
     async def create(self, draft: Draft, *, deadline: float | None = None) -> Answer:
         """Create the draft's task, or find the one that holds its ids.
 

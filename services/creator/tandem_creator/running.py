@@ -48,6 +48,7 @@ class RunningCreator:
     """Set when a part that must go on has ended."""
 
     statistics: Statistics
+    batcher: Batcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,9 @@ async def running_creator(
         stack.callback(parts.groups.close)
         stack.callback(parts.horizon.close)
         await server.set_serving(serving=True)
-        yield RunningCreator(pool, port, daemons.failed, parts.statistics)
+        yield RunningCreator(
+            pool, port, daemons.failed, parts.statistics, parts.batcher
+        )
 
 
 @dataclass(frozen=True, slots=True)
