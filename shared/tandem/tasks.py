@@ -26,7 +26,7 @@ SELECT
     v.max_attempts, v.initial_backoff, v.max_backoff, v.attempt_timeout, v.defaulted,
     v.create_time, v.created_by, v.trace_context, v.prune_time, v.state::text AS state,
     v.attempt, v.claim, v.processor_id, v.progress, v.due_time, v.start_time,
-    v.update_time, v.finish_time, v.cancel_request_time,
+    v.update_time, v.finish_time, v.cancel_request_time, v.cancel_comment,
     v.errors::text AS errors, v.annotations::text AS annotations,
     CASE WHEN $2 THEN v.payload::text END AS payload,
     CASE WHEN $2 THEN v.result::text END AS result
@@ -92,6 +92,7 @@ class TaskRow:
     update_time: datetime | None
     finish_time: datetime | None
     cancel_request_time: datetime | None
+    cancel_comment: str | None
     errors: str | None
     annotations: str | None
     payload: str | None
@@ -209,6 +210,7 @@ def _render_status(row: TaskRow) -> task_pb2.TaskStatus:
         annotations=json.loads(row.annotations) if row.annotations else {},
         processor_id=str(row.processor_id) if row.processor_id else "",
         claim=row.claim,
+        cancel_comment=row.cancel_comment or "",
     )
 
 

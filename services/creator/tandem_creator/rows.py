@@ -47,6 +47,7 @@ def row_of(draft: Draft, created: Created | None) -> TaskRow:
         update_time=None,
         finish_time=None,
         cancel_request_time=None,
+        cancel_comment=None,
         errors=None,
         annotations=None,
         payload=draft.payload,

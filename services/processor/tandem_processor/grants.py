@@ -27,7 +27,9 @@ STAGE_COLUMNS: Final = frozenset(
     {"state", "attempt", "claim", "start_time", "finish_time", "result"}
 )
 
-OUTPUT_COLUMNS: Final = frozenset({"claim", "result", "errors", "annotations"})
+OUTPUT_COLUMNS: Final = frozenset(
+    {"claim", "result", "errors", "annotations", "cancel_comment"}
+)
 
 EXPECTED: Final = Expected(
     role=PROCESSOR,

@@ -329,7 +329,9 @@ class CancelTaskRequest(_message.Message):
     task_id: _builtins.str
     """Required. A UUID."""
     expected_attempt: _builtins.int
-    """Cancel only at this attempt; at any other the task is answered unchanged. Makes a late repeat harmless."""
+    """Cancel only at this attempt; at any other the task is answered unchanged. Makes a late repeat harmless.
+    Not negative; 0 is a task that no attempt has begun.
+    """
     comment: _builtins.str
     """Shown in the status. At most 255 characters."""
     def __init__(
@@ -358,7 +360,7 @@ class CancelTaskResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """As it is now."""
+        """As it is now, in TASK_VIEW_BASIC."""
 
     def __init__(
         self,
@@ -384,7 +386,9 @@ class RetryTaskRequest(_message.Message):
     task_id: _builtins.str
     """Required. A UUID."""
     expected_attempt: _builtins.int
-    """Required. The attempt that the caller saw end; at any other the task is answered unchanged."""
+    """Required. The attempt that the caller saw end; at any other the task is answered unchanged. Not negative;
+    0, which is also unset, names a task that was cancelled before any attempt counted.
+    """
     def __init__(
         self,
         *,
@@ -408,7 +412,7 @@ class RetryTaskResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """As it is now."""
+        """As it is now, in TASK_VIEW_BASIC."""
 
     def __init__(
         self,

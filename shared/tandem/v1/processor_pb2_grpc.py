@@ -156,10 +156,11 @@ class ProcessorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+        """Cancels a pending or suspended task at once; asks a running one to stop. Safe to repeat.
 
-        A task that is already final is answered unchanged. The handler of a running one sees a
-        cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+        A task that is already final is answered unchanged, and so is one that was asked before: the first
+        request stands, with its time and comment. The handler of a running one sees a cancellation within
+        about a second; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
 
         Errors:
 
@@ -170,12 +171,18 @@ class ProcessorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryTask(self, request, context):
-        """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+        """Puts a FAILED or CANCELLED task back to PENDING, due at once. Safe to repeat, since it names the attempt.
+
+        It has the attempts that its retry policy still allows, and one at least. Kept stages are reused, and
+        earlier errors stay; crashes and an earlier cancellation are forgotten. A task that its spec delays is
+        due no earlier than that. A task that is PENDING at that attempt is answered unchanged: whoever repeats
+        a call whose answer was lost finds it so.
 
         Errors:
 
         - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
-        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task runs, is suspended, or succeeded; or
+        it was pruned, at whatever attempt, and its payload is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,13 +190,15 @@ class ProcessorServiceServicer:
 
     def PauseQueue(self, request, context):
         """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat.
+
+        A queue that has no tasks yet may be paused. A claim that is under way may still succeed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeQueue(self, request, context):
-        """Allows claims from a queue again. Safe to repeat.
+        """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

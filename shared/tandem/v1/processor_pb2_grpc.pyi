@@ -73,27 +73,37 @@ class ProcessorServiceStub:
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_processor_pb2.CancelTaskRequest, _processor_pb2.CancelTaskResponse]
-    """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+    """Cancels a pending or suspended task at once; asks a running one to stop. Safe to repeat.
 
-    A task that is already final is answered unchanged. The handler of a running one sees a
-    cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+    A task that is already final is answered unchanged, and so is one that was asked before: the first
+    request stands, with its time and comment. The handler of a running one sees a cancellation within
+    about a second; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
 
     Errors:
 
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
     """
     RetryTask: _grpc.UnaryUnaryMultiCallable[_processor_pb2.RetryTaskRequest, _processor_pb2.RetryTaskResponse]
-    """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+    """Puts a FAILED or CANCELLED task back to PENDING, due at once. Safe to repeat, since it names the attempt.
+
+    It has the attempts that its retry policy still allows, and one at least. Kept stages are reused, and
+    earlier errors stay; crashes and an earlier cancellation are forgotten. A task that its spec delays is
+    due no earlier than that. A task that is PENDING at that attempt is answered unchanged: whoever repeats
+    a call whose answer was lost finds it so.
 
     Errors:
 
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
-    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task runs, is suspended, or succeeded; or
+      it was pruned, at whatever attempt, and its payload is gone.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_processor_pb2.PauseQueueRequest, _processor_pb2.PauseQueueResponse]
-    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
+    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat.
+
+    A queue that has no tasks yet may be paused. A claim that is under way may still succeed.
+    """
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]
-    """Allows claims from a queue again. Safe to repeat."""
+    """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]
     """Counts, ages and processors, at most 5 s old. Safe to repeat."""
 
@@ -142,27 +152,37 @@ class ProcessorServiceAsyncStub(ProcessorServiceStub):
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read, or it was deleted meanwhile.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_processor_pb2.CancelTaskRequest, _processor_pb2.CancelTaskResponse]  # type: ignore[assignment]
-    """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+    """Cancels a pending or suspended task at once; asks a running one to stop. Safe to repeat.
 
-    A task that is already final is answered unchanged. The handler of a running one sees a
-    cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+    A task that is already final is answered unchanged, and so is one that was asked before: the first
+    request stands, with its time and comment. The handler of a running one sees a cancellation within
+    about a second; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
 
     Errors:
 
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
     """
     RetryTask: _aio.UnaryUnaryMultiCallable[_processor_pb2.RetryTaskRequest, _processor_pb2.RetryTaskResponse]  # type: ignore[assignment]
-    """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+    """Puts a FAILED or CANCELLED task back to PENDING, due at once. Safe to repeat, since it names the attempt.
+
+    It has the attempts that its retry policy still allows, and one at least. Kept stages are reused, and
+    earlier errors stay; crashes and an earlier cancellation are forgotten. A task that its spec delays is
+    due no earlier than that. A task that is PENDING at that attempt is answered unchanged: whoever repeats
+    a call whose answer was lost finds it so.
 
     Errors:
 
     - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
-    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+    - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task runs, is suspended, or succeeded; or
+      it was pruned, at whatever attempt, and its payload is gone.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_processor_pb2.PauseQueueRequest, _processor_pb2.PauseQueueResponse]  # type: ignore[assignment]
-    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
+    """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat.
+
+    A queue that has no tasks yet may be paused. A claim that is under way may still succeed.
+    """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]  # type: ignore[assignment]
-    """Allows claims from a queue again. Safe to repeat."""
+    """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused."""
     GetStats: _aio.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Counts, ages and processors, at most 5 s old. Safe to repeat."""
 
@@ -238,10 +258,11 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.CancelTaskResponse, _abc.Awaitable[_processor_pb2.CancelTaskResponse]]:
-        """Cancels a pending task at once; asks a running one to stop. Safe to repeat.
+        """Cancels a pending or suspended task at once; asks a running one to stop. Safe to repeat.
 
-        A task that is already final is answered unchanged. The handler of a running one sees a
-        cancellation; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
+        A task that is already final is answered unchanged, and so is one that was asked before: the first
+        request stands, with its time and comment. The handler of a running one sees a cancellation within
+        about a second; the task becomes CANCELLED unless it succeeded, also when its processor is dead.
 
         Errors:
 
@@ -254,12 +275,18 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.RetryTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.RetryTaskResponse, _abc.Awaitable[_processor_pb2.RetryTaskResponse]]:
-        """Puts a FAILED or CANCELLED task back to PENDING. Safe to repeat, since it names the attempt.
+        """Puts a FAILED or CANCELLED task back to PENDING, due at once. Safe to repeat, since it names the attempt.
+
+        It has the attempts that its retry policy still allows, and one at least. Kept stages are reused, and
+        earlier errors stay; crashes and an earlier cancellation are forgotten. A task that its spec delays is
+        due no earlier than that. A task that is PENDING at that attempt is answered unchanged: whoever repeats
+        a call whose answer was lost finds it so.
 
         Errors:
 
         - NOT_FOUND, TASK_NOT_FOUND: no such task that the caller may read.
-        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task is neither FAILED nor CANCELLED.
+        - FAILED_PRECONDITION, TRANSITION_REFUSED: at that attempt the task runs, is suspended, or succeeded; or
+          it was pruned, at whatever attempt, and its payload is gone.
         """
 
     @_abc_1.abstractmethod
@@ -268,7 +295,10 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.PauseQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.PauseQueueResponse, _abc.Awaitable[_processor_pb2.PauseQueueResponse]]:
-        """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat."""
+        """Stops claims from a queue. Tasks that run go on, creates go on. Safe to repeat.
+
+        A queue that has no tasks yet may be paused. A claim that is under way may still succeed.
+        """
 
     @_abc_1.abstractmethod
     def ResumeQueue(
@@ -276,7 +306,7 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.ResumeQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.ResumeQueueResponse, _abc.Awaitable[_processor_pb2.ResumeQueueResponse]]:
-        """Allows claims from a queue again. Safe to repeat."""
+        """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused."""
 
     @_abc_1.abstractmethod
     def GetStats(

@@ -368,6 +368,7 @@ class TaskStatus(_message.Message):
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
     PROCESSOR_ID_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    CANCEL_COMMENT_FIELD_NUMBER: _builtins.int
     state: Global___TaskStatus.State.ValueType
     """Where it stands."""
     attempt: _builtins.int
@@ -378,6 +379,8 @@ class TaskStatus(_message.Message):
     """Which processor process holds it, or held it last. A UUID, new at each start of a process."""
     claim: _builtins.int
     """Claims so far, counted as attempts or not. It grows with each: the fencing token."""
+    cancel_comment: _builtins.str
+    """What the first CancelTask that had an effect gave as its comment. Gone after a RetryTask."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
         """The handler's steps, in the order they began. With the result at most 256 KiB as JSON."""
@@ -412,7 +415,7 @@ class TaskStatus(_message.Message):
 
     @_builtins.property
     def cancel_request_time(self) -> _timestamp_pb2.Timestamp:
-        """When CancelTask asked a running task to stop. Unset while nobody has."""
+        """When CancelTask asked a running task to stop. Unset while nobody has. Gone after a RetryTask."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -436,10 +439,11 @@ class TaskStatus(_message.Message):
         annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         processor_id: _builtins.str = ...,
         claim: _builtins.int = ...,
+        cancel_comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_request_time", b"cancel_request_time", "due_time", b"due_time", "error", b"error", "finish_time", b"finish_time", "result", b"result", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attempt", b"attempt", "cancel_request_time", b"cancel_request_time", "claim", b"claim", "due_time", b"due_time", "earlier_errors", b"earlier_errors", "error", b"error", "finish_time", b"finish_time", "processor_id", b"processor_id", "progress", b"progress", "result", b"result", "stages", b"stages", "start_time", b"start_time", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "attempt", b"attempt", "cancel_comment", b"cancel_comment", "cancel_request_time", b"cancel_request_time", "claim", b"claim", "due_time", b"due_time", "earlier_errors", b"earlier_errors", "error", b"error", "finish_time", b"finish_time", "processor_id", b"processor_id", "progress", b"progress", "result", b"result", "stages", b"stages", "start_time", b"start_time", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
