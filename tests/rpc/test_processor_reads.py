@@ -13,6 +13,7 @@ from tandem.server import Server
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import processor_pb2_grpc, task_pb2
 from tandem_processor import reports
+from tandem_processor.cancelling import CancelBell
 from tandem_processor.running import SERVICE
 from tandem_processor.service import ProcessorServicer
 from tandem_processor.watch import Watch
@@ -29,7 +30,7 @@ State = task_pb2.TaskStatus
 async def stub(
     processor_pool: asyncpg.Pool,
 ) -> AsyncIterator[ProcessorServiceAsyncStub]:
-    servicer = ProcessorServicer(processor_pool, Watch(processor_pool))
+    servicer = ProcessorServicer(processor_pool, Watch(processor_pool), CancelBell())
     server = Server(servicer, SERVICE, listen="127.0.0.1:0")
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -15,6 +15,7 @@ from tandem.server import Server
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import processor_pb2_grpc, task_pb2
 from tandem_processor import reports, steps
+from tandem_processor.cancelling import CancelBell
 from tandem_processor.running import SERVICE
 from tandem_processor.service import ProcessorServicer
 from tandem_processor.watch import Watch
@@ -33,7 +34,8 @@ async def watched(
     pool: asyncpg.Pool, **seconds: float
 ) -> AsyncIterator[tuple[ProcessorServiceAsyncStub, Watch]]:
     watch = Watch(pool, **{"tick_seconds": 0.05, "frame_seconds": 10.0, **seconds})
-    server = Server(ProcessorServicer(pool, watch), SERVICE, listen="127.0.0.1:0")
+    servicer = ProcessorServicer(pool, watch, CancelBell())
+    server = Server(servicer, SERVICE, listen="127.0.0.1:0")
     port = await server.start()
     ticking = asyncio.create_task(watch.run())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

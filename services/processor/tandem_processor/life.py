@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 from tandem.calls import STORE_AWAY
 from tandem.handlers import Handlers
 from tandem_processor import members
+from tandem_processor.cancelling import CancelBell, Cancelling
 from tandem_processor.claimer import Claimer
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.desk import TaskDesk
@@ -57,6 +58,7 @@ class Surroundings:
     handler_loop: asyncio.AbstractEventLoop
     on_health: OnHealth
     on_moved: OnMoved
+    cancel_bell: CancelBell
 
 
 async def live(surroundings: Surroundings, stop: asyncio.Event) -> None:
@@ -94,6 +96,7 @@ class Life:
             self._heart,
             self._intake,
             self._make_rounds(),
+            self._make_cancelling(),
             self._make_due_work(),
             self._make_reconciler(),
         )
@@ -124,6 +127,14 @@ class Life:
             runner=self.runner,
             reporter=self._reporter,
             interval=self._settings.heartbeat,
+        )
+
+    def _make_cancelling(self) -> Cancelling:
+        return Cancelling(
+            self._pool,
+            self.processor_id,
+            runner=self.runner,
+            bell=self._surroundings.cancel_bell,
         )
 
     def _make_due_work(self) -> DueWork:

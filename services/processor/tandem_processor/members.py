@@ -41,9 +41,7 @@ RETURNING p.processor_id
 """
 
 READ_HELD: Final = """
-SELECT
-    s.task_id, t.request_id, s.claim,
-    s.cancel_request_time IS NOT NULL AS cancel_requested
+SELECT s.task_id, t.request_id, s.claim
 FROM (
     SELECT DISTINCT unnest(b.task_ids) AS task_id
     FROM tandem.claim_batches AS b
@@ -74,7 +72,6 @@ class Held:
     task_id: UUID
     request_id: UUID
     claim: int
-    cancel_requested: bool
 
 
 async def join(

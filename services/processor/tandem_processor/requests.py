@@ -7,14 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from tandem import limits, wire
 from tandem.v1 import processor_pb2, task_pb2
 from tandem.validation import Violations
+from tandem_processor.cancels import CancelRequest
+from tandem_processor.retries import RetryRequest
 from tandem_processor.tokens import MalformedToken, Place, read_place
 
 FULL = task_pb2.TASK_VIEW_FULL
+
+MAX_ATTEMPT: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,55 @@ def parse_task_ids(texts: Sequence[str], violations: Violations) -> list[UUID]:
     parsed = [violations.uuid(f"task_ids[{i}]", text) for i, text in enumerate(texts)]
     violations.refuse()
     return [task_id for task_id in parsed if task_id is not None]
+
+
+def parse_cancel(request: processor_pb2.CancelTaskRequest) -> CancelRequest:
+    """Which task, and under what condition.
+
+    Raises:
+        InvalidRequest: names every field at fault.
+    """
+    violations = Violations()
+    task_id = violations.uuid("task_id", request.task_id)
+    attempt = None
+    if request.HasField("expected_attempt"):
+        attempt = _attempt(request.expected_attempt, violations)
+    comment = violations.text("comment", request.comment)
+    violations.refuse()
+    assert task_id is not None
+    return CancelRequest(
+        task_id=task_id, expected_attempt=attempt, comment=comment or None
+    )
+
+
+def parse_retry(request: processor_pb2.RetryTaskRequest) -> RetryRequest:
+    """Which task, at which attempt.
+
+    Raises:
+        InvalidRequest: names every field at fault.
+    """
+    violations = Violations()
+    task_id = violations.uuid("task_id", request.task_id)
+    attempt = _attempt(request.expected_attempt, violations)
+    violations.refuse()
+    assert task_id is not None
+    return RetryRequest(task_id=task_id, expected_attempt=attempt)
+
+
+def parse_queue(queue: str) -> str:
+    """The name of one queue, which need not have tasks.
+
+    Raises:
+        InvalidRequest: it is no name.
+    """
+    violations = Violations()
+    violations.name("queue", queue)
+    violations.refuse()
+    return queue
+
+
+def _attempt(value: int, violations: Violations) -> int:
+    return violations.count("expected_attempt", value, least=0, most=MAX_ATTEMPT)
 
 
 def parse_list(request: processor_pb2.ListTasksRequest) -> ListQuery:

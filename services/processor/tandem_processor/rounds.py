@@ -52,14 +52,13 @@ class Rounds:
             await asyncio.sleep(self._interval)
 
     async def run_once(self) -> None:
-        """Stop what is lost or to be cancelled; put back what nobody runs."""
+        """Stop what is lost; put back what nobody runs."""
         # No claim is under way, so every claimed task is in one of the two.
         async with self._claimer.lock:
             held, running = self._runner.held, self._runner.running
             lost = self._runner.lost
             rows = await members.read_held(self._pool, self._processor_id)
         self._stop_lost(running, rows)
-        self._stop_cancelled(rows)
         for row in rows:
             if held.get(row.task_id) != row.claim:
                 await self._put_back(row, lost.get((row.task_id, row.claim)))
@@ -71,13 +70,6 @@ class Rounds:
         for task_id, claim in running.items():
             if (task_id, claim) not in present:
                 self._runner.stop(task_id, StopCause.LEASE_LOST, claim=claim)
-
-    def _stop_cancelled(self, rows: Sequence[Held]) -> None:
-        for row in rows:
-            if row.cancel_requested:
-                self._runner.stop(
-                    row.task_id, StopCause.CANCEL_REQUESTED, claim=row.claim
-                )
 
     async def _put_back(self, orphan: Held, attempt: Attempt | None) -> None:
         """Report a claim that nobody would ever run or report."""

@@ -12,6 +12,7 @@ from tandem.server import Server
 from tandem.starting import announce, open_pool, require_privileges
 from tandem.v1 import processor_pb2
 from tandem_processor.attempts import HandlerLoop
+from tandem_processor.cancelling import CancelBell
 from tandem_processor.grants import EXPECTED
 from tandem_processor.life import Surroundings, live
 from tandem_processor.service import ProcessorServicer
@@ -47,8 +48,9 @@ async def run_processor(
         open_pool(settings, size=1, application_name=APPLICATION) as heart_pool,
     ):
         await require_privileges(pool, EXPECTED)
-        watch = Watch(pool)
-        server = Server(ProcessorServicer(pool, watch), SERVICE, listen=settings.listen)
+        watch, cancel_bell = Watch(pool), CancelBell()
+        servicer = ProcessorServicer(pool, watch, cancel_bell)
+        server = Server(servicer, SERVICE, listen=settings.listen)
         port = await server.start()
         handler_loop = HandlerLoop()
         surroundings = Surroundings(
@@ -59,6 +61,7 @@ async def run_processor(
             handler_loop=handler_loop.loop,
             on_health=_Health(server, stop).note,
             on_moved=watch.ring,
+            cancel_bell=cancel_bell,
         )
         await server.set_serving(serving=True)
         announce(settings, port)

@@ -15,18 +15,30 @@ from tandem.errors import InvalidRequest, NotBuilt, TaskNotFound, Violation
 from tandem.tasks import TaskRow
 from tandem.v1 import processor_pb2 as pb
 from tandem.validation import Violations
+from tandem_processor import cancels, queues, retries
+from tandem_processor.cancelling import CancelBell
 from tandem_processor.listing import list_tasks
 from tandem_processor.pages import add_tasks
-from tandem_processor.requests import is_full, parse_list, parse_task_ids
+from tandem_processor.requests import (
+    is_full,
+    parse_cancel,
+    parse_list,
+    parse_queue,
+    parse_retry,
+    parse_task_ids,
+)
 from tandem_processor.watch import Watch
 
 
 class ProcessorServicer:
     """Reads and moves tasks; it cannot make one."""
 
-    def __init__(self, pool: asyncpg.Pool, watch: Watch) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, watch: Watch, cancel_bell: CancelBell
+    ) -> None:
         self._pool = pool
         self._watch = watch
+        self._cancel_bell = cancel_bell
 
     async def GetTask(
         self, request: pb.GetTaskRequest, context: Context
@@ -97,22 +109,43 @@ class ProcessorServicer:
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Context
     ) -> pb.CancelTaskResponse:
-        raise NotBuilt("this release has no CancelTask")
+        wanted = parse_cancel(request)
+        bind_contextvars(task_id=str(wanted.task_id))
+        # Whoever may not read a task may not cancel it either.
+        await self._read(wanted.task_id, full=False)
+        asked = await cancels.cancel(self._pool, wanted)
+        if asked is not None:
+            self._watch.ring([wanted.task_id])
+            self._cancel_bell.ring(wanted.task_id, asked.claim)
+        row = await self._read(wanted.task_id, full=False)
+        return pb.CancelTaskResponse(task=tasks.render_task(row))
 
     async def RetryTask(
         self, request: pb.RetryTaskRequest, context: Context
     ) -> pb.RetryTaskResponse:
-        raise NotBuilt("this release has no RetryTask")
+        wanted = parse_retry(request)
+        bind_contextvars(task_id=str(wanted.task_id))
+        row = await self._read(wanted.task_id, full=False)
+        moved = False
+        # Again only after somebody else has moved the task in between.
+        while not moved and retries.is_asked_for(row, wanted):
+            moved = await retries.retry(self._pool, wanted)
+            row = await self._read(wanted.task_id, full=False)
+        if moved:
+            self._watch.ring([wanted.task_id])
+        return pb.RetryTaskResponse(task=tasks.render_task(row))
 
     async def PauseQueue(
         self, request: pb.PauseQueueRequest, context: Context
     ) -> pb.PauseQueueResponse:
-        raise NotBuilt("this release has no PauseQueue")
+        await queues.pause(self._pool, parse_queue(request.queue))
+        return pb.PauseQueueResponse()
 
     async def ResumeQueue(
         self, request: pb.ResumeQueueRequest, context: Context
     ) -> pb.ResumeQueueResponse:
-        raise NotBuilt("this release has no ResumeQueue")
+        await queues.resume(self._pool, parse_queue(request.queue))
+        return pb.ResumeQueueResponse()
 
     async def GetStats(
         self, request: pb.GetStatsRequest, context: Context
