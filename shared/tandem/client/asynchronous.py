@@ -203,6 +203,45 @@ class AsyncClient:
                     last = answer.task
                     yield answer.task
 
+    async def cancel(
+        self,
+        task_id: str,
+        *,
+        expected_attempt: int | None = None,
+        comment: str = "",
+        within: float | None = None,
+    ) -> task_pb2.Task:
+        """Cancel a task, or ask it to stop; then as it is now. See `Client.cancel`."""
+        request = requests.cancel_request(
+            task_id, expected_attempt=expected_attempt, comment=comment
+        )
+        limit = within or self._deadlines.change
+        answer = await self._calls.answer(self._processor.CancelTask, request, limit)
+        return answer.task
+
+    async def retry(
+        self, task_id: str, *, expected_attempt: int, within: float | None = None
+    ) -> task_pb2.Task:
+        """Put a task back to PENDING; then as it is now. See `Client.retry`."""
+        request = processor_pb2.RetryTaskRequest(
+            task_id=task_id, expected_attempt=expected_attempt
+        )
+        limit = within or self._deadlines.change
+        answer = await self._calls.answer(self._processor.RetryTask, request, limit)
+        return answer.task
+
+    async def pause_queue(self, queue: str, *, within: float | None = None) -> None:
+        """No more claims from the queue. See `Client.pause_queue`."""
+        request = processor_pb2.PauseQueueRequest(queue=queue)
+        limit = within or self._deadlines.change
+        await self._calls.answer(self._processor.PauseQueue, request, limit)
+
+    async def resume_queue(self, queue: str, *, within: float | None = None) -> None:
+        """Claims from the queue again. See `Client.resume_queue`."""
+        request = processor_pb2.ResumeQueueRequest(queue=queue)
+        limit = within or self._deadlines.change
+        await self._calls.answer(self._processor.ResumeQueue, request, limit)
+
     async def stream_created(
         self, *, within: float | None = None, **following: Unpack[Following]
     ) -> AsyncIterator[creator_pb2.StreamCreatedTasksResponse]:

@@ -36,7 +36,7 @@ Target = str | Sequence[str] | grpc.Channel
 
 
 class Client:
-    """Creates tasks, each once, and reads them. Threads may share it.
+    """Creates tasks, each once, reads and directs them. Threads may share it.
 
     Every call is one intended call: it has one request id, kept through all its
     repeats, and is repeated by itself, until its time is over, while the service
@@ -231,6 +231,60 @@ class Client:
             if answer.HasField("task") and answer.task != last:
                 last = answer.task
                 yield answer.task
+
+    def cancel(
+        self,
+        task_id: str,
+        *,
+        expected_attempt: int | None = None,
+        comment: str = "",
+        within: float | None = None,
+    ) -> task_pb2.Task:
+        """Cancel a task that waits, or ask one that runs to stop; then as it is now.
+
+        It becomes CANCELLED unless it succeeded; `watch` tells. One that is final is
+        left as it is, and with `expected_attempt` one at any other attempt: then a
+        repeat never cancels what was retried in between. `comment` is at most 255
+        characters; that of the first request stands, in `status.cancel_comment`.
+
+        Raises:
+            TaskNotFound: there is none.
+        """
+        request = requests.cancel_request(
+            task_id, expected_attempt=expected_attempt, comment=comment
+        )
+        limit = within or self._deadlines.change
+        return self._calls.answer(self._processor.CancelTask, request, limit).task
+
+    def retry(
+        self, task_id: str, *, expected_attempt: int, within: float | None = None
+    ) -> task_pb2.Task:
+        """Put a task that FAILED or was CANCELLED back to PENDING; then as it is now.
+
+        `expected_attempt` is its `status.attempt` as you saw it end; at any other the
+        task is left as it is. It has one attempt more at least.
+
+        Raises:
+            TaskNotFound: there is none.
+            TransitionRefused: it runs, waits for a decision or succeeded; or was pruned.
+        """
+        request = processor_pb2.RetryTaskRequest(
+            task_id=task_id, expected_attempt=expected_attempt
+        )
+        limit = within or self._deadlines.change
+        return self._calls.answer(self._processor.RetryTask, request, limit).task
+
+    def pause_queue(self, queue: str, *, within: float | None = None) -> None:
+        """No more claims from the queue, by any processor; what runs goes on."""
+        request = processor_pb2.PauseQueueRequest(queue=queue)
+        limit = within or self._deadlines.change
+        self._calls.answer(self._processor.PauseQueue, request, limit)
+
+    def resume_queue(self, queue: str, *, within: float | None = None) -> None:
+        """Claims from the queue again."""
+        request = processor_pb2.ResumeQueueRequest(queue=queue)
+        limit = within or self._deadlines.change
+        self._calls.answer(self._processor.ResumeQueue, request, limit)
 
     def stream_created(
         self, *, within: float | None = None, **following: Unpack[Following]

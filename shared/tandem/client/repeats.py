@@ -30,6 +30,9 @@ class Deadlines:
     list: float = 15.0
     """For each page."""
 
+    change: float = 15.0
+    """Of `cancel`, `retry`, `pause_queue` and `resume_queue`."""
+
     single: float = 10.0
     """For one try: what has no answer by then is sent again."""
 

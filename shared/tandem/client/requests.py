@@ -114,6 +114,14 @@ def list_request(
     )
 
 
+def cancel_request(
+    task_id: str, *, expected_attempt: int | None, comment: str
+) -> processor_pb2.CancelTaskRequest:
+    return processor_pb2.CancelTaskRequest(
+        task_id=task_id, expected_attempt=expected_attempt, comment=comment
+    )
+
+
 def stream_request(following: Following) -> creator_pb2.StreamCreatedTasksRequest:
     start = creator_pb2.StreamCreatedTasksRequest.START_BEGINNING
     if following.get("from_now"):
