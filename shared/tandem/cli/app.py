@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "creator": "services",
     "processor": "services",
     "task": "task",
+    "queue": "queue",
     "stream": "stream",
 }
 """Each command, by the module that has it."""

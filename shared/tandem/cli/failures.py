@@ -80,9 +80,10 @@ def call_failed(error: grpc.RpcError, *, service: str, address: str) -> CallFail
             f" its address with --{service}"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        same = " with the same --request-id" if service == "creator" else ""
         return CallFailed(
             f"the {service} at {address} did not answer in time; what it did is not"
-            " known: repeat the command with the same --request-id"
+            f" known: repeat the command{same}"
         )
     return CallFailed(f"{code.name}: {error.details()}")
 

@@ -89,6 +89,8 @@ def brief(task: task_pb2.Task) -> str:
         parts.append(" ".join(_stage(stage) for stage in status.stages))
     if status.HasField("error"):
         parts.append(f"{status.error.reason}: {status.error.message}")
+    if status.HasField("cancel_request_time") and not status.HasField("finish_time"):
+        parts.append("asked to stop")
     return ", ".join(parts)
 
 
@@ -107,6 +109,7 @@ def _facts(task: task_pb2.Task) -> list[tuple[str, Text]]:
             labels=" ".join(f"{k}={v}" for k, v in sorted(spec.labels.items())),
             attempt=str(status.attempt),
             stages=" ".join(_stage(stage) for stage in status.stages),
+            cancel_comment=status.cancel_comment,
         ),
         *_moments(task),
     ]
@@ -128,8 +131,12 @@ def _texts(**values: str) -> list[tuple[str, Text]]:
 def _moments(task: task_pb2.Task) -> list[tuple[str, Text]]:
     holders = {"create": task, "due": task.status, "start": task.status}
     holders |= {"update": task.status, "finish": task.status}
+    holders |= {"cancel_request": task.status}
     return [
-        (f"{name} time", Text(f"{moment(getattr(holder, f'{name}_time'))} UTC"))
+        (
+            f"{name.replace('_', ' ')} time",
+            Text(f"{moment(getattr(holder, f'{name}_time'))} UTC"),
+        )
         for name, holder in holders.items()
         if holder.HasField(f"{name}_time")
     ]

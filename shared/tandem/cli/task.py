@@ -1,4 +1,4 @@
-"""`tandem task create|get|list|watch`: one task, or many, from the command line."""
+"""`tandem task create|get|list|watch|cancel|retry`: one task, or many, from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from google.protobuf import struct_pb2
 
 from tandem import limits, wire
-from tandem.cli import calling, drafts
+from tandem.cli import calling, directing, drafts
 from tandem.cli.options import common, common_options
 from tandem.cli.output import brief, print_json, print_task, print_tasks
 from tandem.client import as_request_id
@@ -29,7 +29,11 @@ OUTCOMES: Final = {
 @click.group()
 @common_options
 def task() -> None:
-    """Create tasks, and look at them."""
+    """Create tasks, look at them, cancel and retry them."""
+
+
+task.add_command(directing.cancel)
+task.add_command(directing.retry)
 
 
 @task.command()
