@@ -14,7 +14,15 @@ import asyncpg
 from tandem.states import FINAL_STATES, SUCCESSORS, TaskState
 from tandem_processor import crashes, reports
 from tandem_processor.outcomes import Claimed
-from tests.support.processors import claim, join, outcome, run_task
+from tests.support.processors import (
+    cancel,
+    claim,
+    fall_silent,
+    join,
+    outcome,
+    retry,
+    run_task,
+)
 
 Edge = tuple[TaskState, TaskState]
 
@@ -25,14 +33,20 @@ RETURNED: Final[dict[TaskState, dict[str, Any]]] = {
 }
 """Where a reconciler returns a task to, and what makes it do so."""
 
-BY_CALLERS: Final[set[Edge]] = {
+CANCELS: Final[set[Edge]] = {
     (TaskState.PENDING, TaskState.CANCELLED),
-    (TaskState.SUSPENDED, TaskState.PENDING),
     (TaskState.SUSPENDED, TaskState.CANCELLED),
+}
+RETRIES: Final[set[Edge]] = {
     (TaskState.FAILED, TaskState.PENDING),
     (TaskState.CANCELLED, TaskState.PENDING),
 }
+DECISIONS: Final[set[Edge]] = {(TaskState.SUSPENDED, TaskState.PENDING)}
 """No processor takes these by itself: somebody asks for each with a call."""
+
+BY_PROCESSORS: Final[set[Edge]] = {
+    (a, b) for a, after in SUCCESSORS.items() for b in after
+} - (CANCELS | RETRIES | DECISIONS)
 
 FORCE: Final = """
 UPDATE tandem.task_status
@@ -43,12 +57,6 @@ WHERE task_id = $1
 """
 
 READ: Final = "SELECT state::text FROM tandem.task_status WHERE task_id = $1"
-
-FALL_SILENT: Final = """
-UPDATE tandem.processors
-SET heartbeat_time = now() - interval '1 minute'
-WHERE processor_id = $1
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,7 @@ def reported_as(target: TaskState) -> Move:
 def returned_as(target: TaskState) -> Move:
     async def move(world: World, state: TaskState) -> TaskState:
         me, task = await world.task(state, **RETURNED[target])
-        await world.owner.execute(FALL_SILENT, me)
+        await fall_silent(world.pool, me)
         burial = await crashes.bury_one(
             world.pool,
             world.judge,
@@ -111,11 +119,29 @@ def returned_as(target: TaskState) -> Move:
     return move
 
 
-MOVES: Final[list[tuple[Move, TaskState]]] = [
-    (claimed_from, TaskState.RUNNING),
-    *((reported_as(target), target) for target in SUCCESSORS[TaskState.RUNNING]),
-    *((returned_as(target), target) for target in RETURNED),
+async def cancelled_from(world: World, state: TaskState) -> TaskState:
+    _, task = await world.task(state)
+    await cancel(world.pool, task.task_id)
+    return await world.state(task)
+
+
+async def retried_from(world: World, state: TaskState) -> TaskState:
+    _, task = await world.task(state)
+    await retry(world.pool, task.task_id, attempt=task.attempt)
+    return await world.state(task)
+
+
+MOVES: Final[list[tuple[Move, TaskState, set[Edge]]]] = [
+    (claimed_from, TaskState.RUNNING, BY_PROCESSORS),
+    *(
+        (reported_as(target), target, BY_PROCESSORS)
+        for target in SUCCESSORS[TaskState.RUNNING]
+    ),
+    *((returned_as(target), target, BY_PROCESSORS) for target in RETURNED),
+    (cancelled_from, TaskState.CANCELLED, CANCELS),
+    (retried_from, TaskState.PENDING, RETRIES),
 ]
+"""Each statement, the state it leads to, and from where."""
 
 
 async def test_p9_a_statement_moves_a_task_if_and_only_if_the_table_has_it(
@@ -125,11 +151,12 @@ async def test_p9_a_statement_moves_a_task_if_and_only_if_the_table_has_it(
     world = World(
         owner=owner_pool, creator=creator_pool, pool=processor_pool, judge=judge
     )
-    tried: set[Edge] = set()
-    for (move, target), state in itertools.product(MOVES, TaskState):
-        tried.add((state, target))
-        moves = target in SUCCESSORS[state] and (state, target) not in BY_CALLERS
+    taken: set[Edge] = set()
+    for (move, target, edges), state in itertools.product(MOVES, TaskState):
+        moves = (state, target) in edges
         expected = target if moves else state
         assert await move(world, state) is expected, f"{state} to {target}"
+        taken |= {(state, target)} if moves else set()
 
-    assert {(a, b) for a, after in SUCCESSORS.items() for b in after} <= tried
+    assert taken == CANCELS | RETRIES | BY_PROCESSORS
+    assert {(a, b) for a, after in SUCCESSORS.items() for b in after} >= taken

@@ -14,21 +14,17 @@ from tandem_processor import crashes, members, reports
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.crashes import Burial
 from tests.factories import create_many, create_task
-from tests.support.processors import claim, join, outcome, run_task, status
+from tests.support.processors import (
+    cancel,
+    claim,
+    fall_silent,
+    join,
+    outcome,
+    run_task,
+    status,
+)
 
 LIMIT = timedelta(seconds=15)
-
-
-async def fall_silent(pool: asyncpg.Pool, processor_id: UUID) -> None:
-    """As a processor looks that was killed a while ago."""
-    await pool.execute(
-        """
-        UPDATE tandem.processors
-        SET heartbeat_time = now() - interval '1 minute'
-        WHERE processor_id = $1
-        """,
-        processor_id,
-    )
 
 
 async def bury(pool: asyncpg.Pool, judge: UUID, **limits: Any) -> Burial | None:
@@ -135,19 +131,19 @@ async def test_the_third_crash_fails_the_task(
     assert (row["state"], row["crashes"]) == ("FAILED", 3)
 
 
-async def test_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
+async def test_p8_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     dead, judge = await join(processor_pool), await join(processor_pool)
     claimed = await run_task(creator_pool, processor_pool, dead)
-    await processor_pool.execute(
-        "UPDATE tandem.task_status SET cancel_request_time = now()"
-    )
+    await cancel(processor_pool, claimed.task_id, comment="stuck")
     await fall_silent(processor_pool, dead)
 
     await bury(processor_pool, judge)
 
-    assert (await status(processor_pool, claimed.task_id))["state"] == "CANCELLED"
+    row = await status(processor_pool, claimed.task_id)
+    assert (row["state"], row["cancel_comment"]) == ("CANCELLED", "stuck")
+    assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
 
 
 async def test_p7_a_processor_declared_dead_is_told_at_its_next_beat_and_report(

@@ -13,6 +13,7 @@ from tandem_processor import reports, steps
 from tandem_processor.outcomes import Outcome, Reason, given_back
 from tests.factories import create_task
 from tests.support.processors import (
+    cancel,
     claim,
     everything,
     failure,
@@ -102,9 +103,7 @@ async def test_a_cancel_request_wins_over_everything_but_success(
 ) -> None:
     me = await join(processor_pool)
     claimed = await run_task(creator_pool, processor_pool, me)
-    await processor_pool.execute(
-        "UPDATE tandem.task_status SET cancel_request_time = now()"
-    )
+    await cancel(processor_pool, claimed.task_id)
 
     assert await verdict(processor_pool, me, outcome(claimed, told)) is None
 

@@ -8,12 +8,20 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from tandem.states import TaskState
-from tandem_processor import claims, members
+from tandem_processor import cancels, claims, members, retries
+from tandem_processor.cancels import Cancelled, CancelRequest
 from tandem_processor.outcomes import Claimed, Outcome, Reason
+from tandem_processor.retries import RetryRequest
 from tandem_processor.steps import Hold
 from tests.factories import create_task
 
 TYPES = ["echo", "email"]
+
+FALL_SILENT = """
+UPDATE tandem.processors
+SET heartbeat_time = now() - interval '1 minute'
+WHERE processor_id = $1
+"""
 
 
 async def join(pool: asyncpg.Pool) -> UUID:
@@ -39,6 +47,27 @@ async def run_task(
     return claimed
 
 
+async def cancel(
+    pool: asyncpg.Pool,
+    task_id: UUID,
+    *,
+    attempt: int | None = None,
+    comment: str | None = None,
+) -> Cancelled | None:
+    request = CancelRequest(task_id=task_id, expected_attempt=attempt, comment=comment)
+    return await cancels.cancel(pool, request)
+
+
+async def retry(pool: asyncpg.Pool, task_id: UUID, *, attempt: int) -> bool:
+    request = RetryRequest(task_id=task_id, expected_attempt=attempt)
+    return await retries.retry(pool, request)
+
+
+async def fall_silent(pool: asyncpg.Pool, processor_id: UUID) -> None:
+    """As a processor looks that was killed a while ago."""
+    await pool.execute(FALL_SILENT, processor_id)
+
+
 def hold(claimed: Claimed, processor_id: UUID) -> Hold:
     return Hold(task_id=claimed.task_id, claim=claimed.claim, processor_id=processor_id)
 
@@ -58,7 +87,7 @@ async def status(pool: asyncpg.Pool, task_id: UUID) -> asyncpg.Record:
     row = await pool.fetchrow(
         """
         SELECT s.*, o.result::text AS result, o.errors::text AS errors,
-            o.annotations::text AS annotations
+            o.annotations::text AS annotations, o.cancel_comment
         FROM tandem.task_status AS s
         LEFT JOIN tandem.task_outputs AS o ON o.task_id = s.task_id
         WHERE s.task_id = $1
