@@ -8,16 +8,11 @@ import asyncpg
 import grpc
 import pytest
 
-from tandem import client
-from tandem.server import Server
 from tandem.v1 import processor_pb2 as pb
-from tandem.v1 import processor_pb2_grpc, task_pb2
+from tandem.v1 import task_pb2
 from tandem_processor import reports
-from tandem_processor.cancelling import CancelBell
-from tandem_processor.running import SERVICE
-from tandem_processor.service import ProcessorServicer
-from tandem_processor.watch import Watch
 from tests.factories import Sketch, create_many, create_task, create_tasks
+from tests.support.processor import fields_refused, only_serving, refused
 from tests.support.processors import join, outcome, run_task
 
 if TYPE_CHECKING:
@@ -30,29 +25,8 @@ State = task_pb2.TaskStatus
 async def stub(
     processor_pool: asyncpg.Pool,
 ) -> AsyncIterator[ProcessorServiceAsyncStub]:
-    servicer = ProcessorServicer(processor_pool, Watch(processor_pool), CancelBell())
-    server = Server(servicer, SERVICE, listen="127.0.0.1:0")
-    port = await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield processor_pb2_grpc.ProcessorServiceStub(channel)
-    await server.stop(0)
-
-
-async def refused(call: Any) -> tuple[grpc.StatusCode, client.Reason]:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    reason = client.reason_of(raised.value)
-    assert reason is not None
-    return raised.value.code(), reason
-
-
-async def fields_refused(call: Any) -> list[str]:
-    code, reason = await refused(call)
-    assert (code, reason.reason) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "INVALID_REQUEST",
-    )
-    return sorted(violation.field for violation in reason.violations)
+    async with only_serving(processor_pool) as serving:
+        yield serving
 
 
 async def test_p2_a_created_task_is_got_and_listed_at_once(

@@ -278,30 +278,6 @@ async def _take_over(pool: asyncpg.Pool) -> None:
     )
 
 
-async def test_a_cancel_request_reaches_the_running_handler(
-    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
-) -> None:
-    handlers, register = only()
-    started = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    @register
-    async def echo(ctx: Context) -> None:
-        loop.call_soon_threadsafe(started.set)
-        await asyncio.Event().wait()
-
-    task_id = await create_task(creator_pool, start_delay=SOON)
-    async with working(database.processor_url, handlers) as processor:
-        async with asyncio.timeout(LIMIT):
-            await started.wait()
-        await processor_pool.execute(
-            "UPDATE tandem.task_status SET cancel_request_time = now()"
-        )
-        task = await processor.finished(task_id)
-
-    assert task.status.state == State.STATE_CANCELLED
-
-
 async def test_p11_a_stop_lets_handlers_end_within_the_grace(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import grpc
+import pytest
 
+from tandem import client
 from tandem.handlers import Handlers
+from tandem.server import Server
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import processor_pb2_grpc, task_pb2
-from tandem_processor.running import run_processor
+from tandem_processor.cancelling import CancelBell
+from tandem_processor.running import SERVICE, run_processor
+from tandem_processor.service import ProcessorServicer
 from tandem_processor.settings import ProcessorSettings
+from tandem_processor.watch import Watch
 from tests.support.until import until
 
 if TYPE_CHECKING:
@@ -88,6 +95,36 @@ async def working(
             yield processor
         finally:
             await processor.stop()
+
+
+@asynccontextmanager
+async def only_serving(pool: asyncpg.Pool) -> AsyncIterator[ProcessorServiceAsyncStub]:
+    """The calls alone: nothing is run, and watches hear bells and nothing else."""
+    servicer = ProcessorServicer(pool, Watch(pool), CancelBell())
+    server = Server(servicer, SERVICE, listen="127.0.0.1:0")
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield processor_pb2_grpc.ProcessorServiceStub(channel)
+    await server.stop(0)
+
+
+async def refused(call: Any) -> tuple[grpc.StatusCode, client.Reason]:
+    """Why the call was refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    reason = client.reason_of(raised.value)
+    assert reason is not None
+    return raised.value.code(), reason
+
+
+async def fields_refused(call: Any) -> list[str]:
+    """The fields that the call was refused for."""
+    code, reason = await refused(call)
+    assert (code, reason.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+    )
+    return sorted(violation.field for violation in reason.violations)
 
 
 async def _port(path: Path, run: asyncio.Task[None]) -> str:
