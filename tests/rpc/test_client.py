@@ -30,6 +30,7 @@ SPEC = Spec(project="shop", type="email")
 CREATED = pb.CreateTaskResponse(
     task=task_pb2.Task(task_id="7"), outcome=pb.CreateTaskResponse.OUTCOME_CREATED
 )
+SEVEN = task_pb2.Task(task_id="7")
 GRPC_TRIES = 5
 LIMIT = 30.0
 
@@ -121,6 +122,54 @@ async def test_p1_a_try_without_an_answer_is_sent_again_with_its_id(
 
     first, again = served.asked
     assert first == again
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "answer"),
+    [
+        (
+            "cancel",
+            {"task_id": "7", "expected_attempt": 0, "comment": "twice"},
+            processor_pb2.CancelTaskResponse(task=SEVEN),
+        ),
+        (
+            "retry",
+            {"task_id": "7", "expected_attempt": 3},
+            processor_pb2.RetryTaskResponse(task=SEVEN),
+        ),
+        ("pause_queue", {"queue": "mail"}, processor_pb2.PauseQueueResponse()),
+        ("resume_queue", {"queue": "mail"}, processor_pb2.ResumeQueueResponse()),
+    ],
+    ids=["cancel", "retry", "pause", "resume"],
+)
+async def test_a_change_is_asked_for_until_it_is_answered(
+    opened: Opened, method: str, given: dict[str, Any], answer: Any
+) -> None:
+    """Beyond the tries of gRPC's own; each of them the same request."""
+    async with scripted(*[away()] * GRPC_TRIES, answer) as served:
+        told = await opened(served).call(method, **given)
+
+    assert told == (SEVEN if hasattr(answer, "task") else None)
+    assert len(served.asked) == GRPC_TRIES + 1
+    assert all(asked == served.asked[0] for asked in served.asked)
+    assert {name: getattr(served.asked[0], name) for name in given} == given
+
+
+async def test_a_cancel_at_any_attempt_names_none(opened: Opened) -> None:
+    answer = processor_pb2.CancelTaskResponse(task=SEVEN)
+    async with scripted(answer) as served:
+        await opened(served).call("cancel", "7")
+
+    assert not served.asked[0].HasField("expected_attempt")
+
+
+async def test_a_retry_that_is_refused_is_raised_as_its_class(opened: Opened) -> None:
+    refusal = errors.TransitionRefused("the task is RUNNING", state="RUNNING")
+    async with scripted(refusal) as served:
+        with pytest.raises(errors.TransitionRefused, match="RUNNING") as caught:
+            await opened(served).call("retry", "7", expected_attempt=1)
+
+    assert caught.value.metadata == {"state": "RUNNING"}
 
 
 async def test_a_call_ends_when_its_time_is_over(opened: Opened) -> None:

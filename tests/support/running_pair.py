@@ -30,6 +30,13 @@ ROOT: Final = Path(__file__).parents[2]
 
 HANDLERS: Final = "tests.support.content_handlers:handlers"
 
+HOLDER: Final = """
+SELECT p.process_id
+FROM tandem.task_status AS s
+JOIN tandem.processors AS p ON p.processor_id = s.processor_id
+WHERE s.task_id = $1::uuid
+"""
+
 FINISH_LIMIT: Final = 30.0
 """Seconds until a task must be final."""
 
@@ -46,6 +53,13 @@ class RunningPair:
 
     creators: Sequence[CreatorServiceAsyncStub]
     processors: Sequence[ProcessorServiceAsyncStub]
+
+    async def holder(self, task_id: str) -> tuple[int, int]:
+        """The number of the processor that runs the task, and of the other one."""
+        async with self.database.admin() as admin:
+            pid = await admin.fetchval(HOLDER, task_id)
+        at = [process.pid for process in self.pair.processors].index(pid)
+        return at, 1 - at
 
     async def finished(self, task_id: str, *, at: int = 1) -> task_pb2.Task:
         """The task, once it is final."""

@@ -64,6 +64,35 @@ async def test_a_task_is_created_watched_shown_listed_and_streamed(
     assert "--resume-token" in streamed.complaint()
 
 
+async def test_a_task_is_cancelled_and_retried_and_its_queue_paused_and_resumed(
+    environ: Mapping[str, str],
+) -> None:
+    create = ("--json", "task", "create", "--project", "shop", "--type", "echo")
+    paused = await tandem("queue", "pause", "default", environ=environ)
+    assert paused.out == "default  paused\n"
+    [made] = (await tandem(*create, environ=environ)).json_lines()
+    task_id = made["task"]["task_id"]
+
+    cancel = ("task", "cancel", task_id, "--attempt", "0", "--comment", "twice")
+    ended = await tandem(*cancel, environ=environ)
+    assert ended.out == f"{task_id}  CANCELLED, attempt 0\n"
+    shown = await tandem("task", "get", task_id, environ=environ)
+    assert "twice" in shown.out
+    other = await tandem(
+        "--json", "task", "retry", task_id, "--attempt", "7", environ=environ
+    )
+    assert other.json_lines()[0]["status"]["state"] == "STATE_CANCELLED"
+    back = await tandem("task", "retry", task_id, environ=environ)
+    assert back.out == f"{task_id}  PENDING, attempt 0\n"
+
+    resumed = await tandem("--json", "queue", "resume", "default", environ=environ)
+    assert resumed.json_lines() == [{"queue": "default", "paused": False}]
+    watched = await tandem("task", "watch", task_id, "--json", environ=environ)
+    assert watched.json_lines()[-1]["status"]["state"] == "STATE_SUCCEEDED"
+    refused = await tandem("task", "retry", task_id, environ=environ)
+    _assert_failed(refused, 1, "TRANSITION_REFUSED", "SUCCEEDED")
+
+
 async def test_the_stream_goes_on_live_and_from_a_token(
     environ: Mapping[str, str], pair: RunningPair
 ) -> None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from tandem.processes import ServiceProcess
 from tandem.v1 import task_pb2
 from tests.support.creator import a_new_id, a_request
 from tests.support.gates import Gate, let_pass, standing_gate
 from tests.support.running_pair import RunningPair
 
 State = task_pb2.TaskStatus
-
-HOLDER = """
-SELECT p.process_id
-FROM tandem.task_status AS s
-JOIN tandem.processors AS p ON p.processor_id = s.processor_id
-WHERE s.task_id = $1::uuid
-"""
 
 
 async def test_p8_a_killed_processor_s_task_is_finished_by_another(
@@ -26,8 +18,8 @@ async def test_p8_a_killed_processor_s_task_is_finished_by_another(
     """The stage that was kept is not run again, and the crash costs one attempt."""
     async with standing_gate() as gate:
         task_id, _ = await _reach_gate(pair, gate)
-        holder, other = await _holder(pair, task_id)
-        await holder.kill()
+        holder, other = await pair.holder(task_id)
+        await pair.pair.processors[holder].kill()
         let_pass(await gate.reached())
         done = await pair.finished(task_id, at=other)
     assert done.status.state == State.STATE_SUCCEEDED
@@ -39,8 +31,8 @@ async def test_p11_a_stopped_processor_gives_its_task_back_unspent(
 ) -> None:
     async with standing_gate() as gate:
         task_id, _ = await _reach_gate(pair, gate)
-        holder, other = await _holder(pair, task_id)
-        stopping = asyncio.create_task(holder.stop())
+        holder, other = await pair.holder(task_id)
+        stopping = asyncio.create_task(pair.pair.processors[holder].stop())
         let_pass(await gate.reached())
         done = await pair.finished(task_id, at=other)
         assert await stopping == 0
@@ -53,9 +45,11 @@ async def test_p11_a_stopped_processor_lets_its_handlers_finish(
 ) -> None:
     async with standing_gate() as gate:
         task_id, at_gate = await _reach_gate(pair, gate)
-        holder, other = await _holder(pair, task_id)
-        stopping = asyncio.create_task(holder.stop())
-        await pair.logs.first(label=holder.label, event="draining")
+        holder, other = await pair.holder(task_id)
+        stopping = asyncio.create_task(pair.pair.processors[holder].stop())
+        await pair.logs.first(
+            label=pair.pair.processors[holder].label, event="draining"
+        )
         let_pass(at_gate)
         assert await stopping == 0
         done = await pair.finished(task_id, at=other)
@@ -72,11 +66,3 @@ async def _reach_gate(
     )
     created = await pair.creators[0].CreateTask(request)
     return created.task.task_id, await gate.reached()
-
-
-async def _holder(pair: RunningPair, task_id: str) -> tuple[ServiceProcess, int]:
-    """The processor that runs the task, and the number of the other one."""
-    async with pair.database.admin() as admin:
-        pid = await admin.fetchval(HOLDER, task_id)
-    pids = [process.pid for process in pair.pair.processors]
-    return pair.pair.processors[pids.index(pid)], 1 - pids.index(pid)
