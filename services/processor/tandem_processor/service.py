@@ -138,13 +138,17 @@ class ProcessorServicer:
     async def PauseQueue(
         self, request: pb.PauseQueueRequest, context: Context
     ) -> pb.PauseQueueResponse:
-        await queues.pause(self._pool, parse_queue(request.queue))
+        queue = parse_queue(request.queue)
+        bind_contextvars(queue=queue)
+        await queues.pause(self._pool, queue)
         return pb.PauseQueueResponse()
 
     async def ResumeQueue(
         self, request: pb.ResumeQueueRequest, context: Context
     ) -> pb.ResumeQueueResponse:
-        await queues.resume(self._pool, parse_queue(request.queue))
+        queue = parse_queue(request.queue)
+        bind_contextvars(queue=queue)
+        await queues.resume(self._pool, queue)
         return pb.ResumeQueueResponse()
 
     async def GetStats(
