@@ -10,10 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tandem.outcomes import given_back
 from tandem.states import TaskState
 from tandem_processor import reports
 from tandem_processor.cancels import Cancelled, read_requests
-from tandem_processor.outcomes import given_back
 from tests.factories import create_many, create_task
 from tests.support.processors import (
     cancel,

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import asyncpg
 
+from tandem.outcomes import Claimed
 from tandem.states import FINAL_STATES, SUCCESSORS, TaskState
 from tandem_processor import crashes, reports
-from tandem_processor.outcomes import Claimed
 from tests.support.processors import (
     cancel,
     claim,

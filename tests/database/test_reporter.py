@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tandem.errors import LeaseLost, StoreRefused
-from tandem_processor.outcomes import given_back
+from tandem.outcomes import given_back
 from tandem_processor.reporter import Reporter
 from tests.support.cluster import Database
 from tests.support.processors import claim, join, outcome, run_task, status

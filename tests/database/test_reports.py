@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from tandem.errors import LeaseLost, ResultConflict
+from tandem.outcomes import Outcome, Reason, given_back
 from tandem.states import TaskState
 from tandem_processor import reports, steps
-from tandem_processor.outcomes import Outcome, Reason, given_back
 from tests.factories import create_task
 from tests.support.processors import (
     cancel,

@@ -9,11 +9,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tandem.outcomes import Claimed
 from tandem.states import TaskState
 from tandem_processor import crashes, reports, steps
 from tandem_processor.cancels import read_requests
 from tandem_processor.claims import read_due
-from tandem_processor.outcomes import Claimed
 from tests.factories import create_many, create_task
 from tests.support.janitor import Janitor
 from tests.support.processors import (

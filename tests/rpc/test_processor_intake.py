@@ -9,12 +9,12 @@ from uuid import UUID
 import asyncpg
 import grpc
 
+from tandem.desk import TaskDesk
 from tandem.handlers import Context, Handlers
+from tandem.outcomes import Claimed, Outcome
 from tandem.v1 import creator_pb2 as pb
 from tandem_processor.claimer import Claimer
-from tandem_processor.desk import TaskDesk
 from tandem_processor.intake import Intake
-from tandem_processor.outcomes import Claimed, Outcome
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tests.factories import create_many, create_task

@@ -22,11 +22,11 @@ from tandem.handlers import (
     RetryLater,
     RetryPolicy,
 )
+from tandem.outcomes import Outcome
 from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import task_pb2
 from tandem_processor import runner
-from tandem_processor.outcomes import Outcome
 from tandem_processor.reporter import Reporter
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from tandem.outcomes import Claimed, Outcome, Reason
 from tandem.states import TaskState
 from tandem_processor import cancels, claims, members, retries
 from tandem_processor.cancels import Cancelled, CancelRequest
-from tandem_processor.outcomes import Claimed, Outcome, Reason
 from tandem_processor.retries import RetryRequest
 from tandem_processor.steps import Hold
 from tests.factories import create_task

@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from tandem.errors import TandemError
+from tandem.outcomes import Claimed, Outcome
 from tandem.postgres.pool import create_pool
 from tandem.states import TaskState
 from tandem_processor import claims, crashes, members
-from tandem_processor.outcomes import Claimed, Outcome
 from tandem_processor.reports import report
 from tests.support.cluster import Database
 

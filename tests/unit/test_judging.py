@@ -9,9 +9,8 @@ import pytest
 
 from tandem import limits
 from tandem.handlers import DoNotRetry, Handler, RetryLater, RetryPolicy
-from tandem.states import TaskState
-from tandem_processor.judging import backoff, judge, max_attempts_of, timeout_of
-from tandem_processor.outcomes import (
+from tandem.judging import backoff, judge, max_attempts_of, timeout_of
+from tandem.outcomes import (
     Claimed,
     Ending,
     Outcome,
@@ -20,6 +19,7 @@ from tandem_processor.outcomes import (
     Returned,
     StopCause,
 )
+from tandem.states import TaskState
 
 SECOND = timedelta(seconds=1)
 

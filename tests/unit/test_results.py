@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tandem import limits, wire
+from tandem.results import MAX_LEVELS, Unstorable, encode, plain_message
 from tandem.v1 import processor_pb2, task_pb2
-from tandem_processor.results import MAX_LEVELS, Unstorable, encode, plain_message
 
 
 def nested(levels: int) -> Any:

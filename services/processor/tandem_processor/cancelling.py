@@ -12,8 +12,8 @@ import asyncpg
 import structlog
 
 from tandem.calls import STORE_AWAY
+from tandem.outcomes import StopCause
 from tandem_processor import cancels
-from tandem_processor.outcomes import StopCause
 from tandem_processor.runner import Runner
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from tandem.handlers import Handlers
+from tandem.outcomes import Claimed
 from tandem_processor import claims
-from tandem_processor.outcomes import Claimed
 from tandem_processor.runner import Runner
 
 

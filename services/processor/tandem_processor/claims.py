@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tandem_processor.outcomes import Claimed
+from tandem.outcomes import Claimed
 
 # The own row is locked before any task: a claim cannot commit behind the sweep
 # of a reconciler, which takes FOR UPDATE on that row first. The last SELECT

@@ -13,16 +13,17 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from tandem.calls import STORE_AWAY
+from tandem.desk import TaskDesk
 from tandem.handlers import Handlers
+from tandem.outcomes import Claimed
 from tandem_processor import members
+from tandem_processor.book import TaskBook
 from tandem_processor.cancelling import CancelBell, Cancelling
 from tandem_processor.claimer import Claimer
 from tandem_processor.claims import DeclaredDead
-from tandem_processor.desk import TaskDesk
 from tandem_processor.due import DueWork
 from tandem_processor.heart import Heart, OnHealth
 from tandem_processor.intake import Intake
-from tandem_processor.outcomes import Claimed
 from tandem_processor.patience import patiently
 from tandem_processor.reconciler import Reconciler
 from tandem_processor.reporter import OnMoved, Reporter
@@ -162,7 +163,7 @@ class Life:
             claim=claimed.claim,
             processor_id=self.processor_id,
         )
-        return TaskDesk(self._pool, hold, on_lost=on_lost)
+        return TaskDesk(TaskBook(self._pool, hold), log=log, on_lost=on_lost)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join, work until told to stop, drain and leave; or end as declared dead."""

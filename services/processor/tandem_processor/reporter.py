@@ -11,8 +11,8 @@ import asyncpg
 
 from tandem.calls import STORE_REFUSED
 from tandem.errors import StoreRefused
+from tandem.outcomes import Outcome
 from tandem_processor import reports
-from tandem_processor.outcomes import Outcome
 from tandem_processor.patience import patiently
 from tandem_processor.reports import Verdicts
 

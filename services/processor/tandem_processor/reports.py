@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from tandem.errors import LeaseLost, ResultConflict, TandemError
+from tandem.outcomes import Outcome
 from tandem.states import TaskState
-from tandem_processor.outcomes import Outcome
 
 # The rows are locked in the order of their ids, so that reports and sweeps do
 # not deadlock. A cancel request wins over everything but success.

@@ -9,14 +9,14 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from tandem.attempts import Attempt
 from tandem.calls import STORE_AWAY
 from tandem.errors import LeaseLost, ResultConflict
+from tandem.judging import broken_down
+from tandem.outcomes import StopCause, given_back
 from tandem_processor import members
-from tandem_processor.attempts import Attempt
 from tandem_processor.claimer import Claimer
-from tandem_processor.judging import broken_down
 from tandem_processor.members import Held
-from tandem_processor.outcomes import StopCause, given_back
 from tandem_processor.reporter import Reporter
 from tandem_processor.runner import Runner
 

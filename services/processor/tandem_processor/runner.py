@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -14,20 +15,19 @@ from uuid import UUID
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from tandem import limits
+from tandem.attempts import Attempt
+from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
-from tandem_processor.attempts import Attempt
-from tandem_processor.desk import TaskDesk, too_large
-from tandem_processor.happening import happens
-from tandem_processor.judging import judge, timeout_of, unstorable
-from tandem_processor.outcomes import (
+from tandem.judging import judge, timeout_of, unstorable
+from tandem.outcomes import (
     Claimed,
     Ending,
     Outcome,
     Raised,
     StopCause,
 )
+from tandem_processor.happening import happens
 
 log = structlog.get_logger()
 
@@ -114,6 +114,8 @@ class Runner:
                 claimed, lambda: attempt.stop(StopCause.LEASE_LOST)
             ),
             handler_loop=workshop.handler_loop,
+            log=log.bind(type=claimed.type, attempt=claimed.attempt),
+            bind=partial(bind_ids, claimed),
         )
         self._attempts[key] = attempt
         self._occupied += 1
@@ -158,9 +160,7 @@ class Runner:
 
     async def _watch(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
-        bind_contextvars(
-            task_id=str(claimed.task_id), request_id=str(claimed.request_id)
-        )
+        bind_ids(claimed)
         start = time.monotonic()
         try:
             ending = await self._ending(attempt)
@@ -205,14 +205,17 @@ class Runner:
     async def _report(self, attempt: Attempt, ending: Ending) -> str:
         """Have the outcome kept. Answers the word that the log has for it."""
         claimed, handler = attempt.claimed, attempt.handler
-        outcome = judge(claimed, handler, ending=ending, cause=attempt.cause)
+        outcome = judge(
+            claimed,
+            handler,
+            ending=ending,
+            cause=attempt.cause,
+            kept_bytes=attempt.desk.kept_bytes,
+        )
         if outcome is None:
             return LeaseLost.reason
         if isinstance(ending, Raised) and outcome.reason:
             log.warning("handler failed", type=claimed.type, exc_info=ending.error)
-        size = attempt.desk.kept_bytes + len((outcome.result or "").encode())
-        if size > limits.MAX_OUTPUT_BYTES:
-            outcome = unstorable(claimed, handler, too_large("the result"))
         try:
             await self._keep(attempt, outcome)
         except (LeaseLost, ResultConflict) as error:
@@ -229,6 +232,11 @@ class Runner:
                 attempt.claimed, attempt.handler, "the database refused the result"
             )
             await self._workshop.report(failed)
+
+
+def bind_ids(claimed: Claimed) -> None:
+    """Every line that is logged from here on names the task."""
+    bind_contextvars(task_id=str(claimed.task_id), request_id=str(claimed.request_id))
 
 
 def _tell_defect(watch: asyncio.Task[None], claimed: Claimed) -> None:

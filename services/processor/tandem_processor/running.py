@@ -7,11 +7,11 @@ from typing import Final
 
 import structlog
 
+from tandem.attempts import HandlerLoop
 from tandem.handlers import Handlers
 from tandem.server import Server
 from tandem.starting import announce, open_pool, require_privileges
 from tandem.v1 import processor_pb2
-from tandem_processor.attempts import HandlerLoop
 from tandem_processor.cancelling import CancelBell
 from tandem_processor.grants import EXPECTED
 from tandem_processor.life import Surroundings, live

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from tandem.desk import Begun
 from tandem.errors import LeaseLost
 
 BEGIN_STAGE: Final = """
@@ -122,17 +123,6 @@ class Hold:
 
     def lost(self) -> LeaseLost:
         return LeaseLost("the claim is held no longer", task_id=str(self.task_id))
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A stage to be run, or one that an earlier attempt has kept."""
-
-    result: str | None
-    """JSON of the kept result; None where the step is to be run."""
-
-    kept_bytes: int
-    """Of all results kept so far for the task."""
 
 
 async def begin_stage(pool: asyncpg.Pool, hold: Hold, name: str) -> Begun:

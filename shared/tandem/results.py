@@ -43,6 +43,18 @@ def encode(value: Any, path: str) -> str:
     return text
 
 
+def check_size(what: str, text: str, *, kept_bytes: int) -> None:
+    """Whether there is room for it beside the results that the task has kept.
+
+    Raises:
+        Unstorable: there is not.
+    """
+    if kept_bytes + len(text.encode()) > limits.MAX_OUTPUT_BYTES:
+        raise Unstorable(
+            f"{what} takes the task's results over {limits.MAX_OUTPUT_BYTES:,} bytes"
+        )
+
+
 def _plain(value: Any, path: str, levels: int) -> Any:
     if value is None or isinstance(value, bool):
         return value

@@ -9,16 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import structlog
-from structlog.contextvars import bind_contextvars
-
+from tandem.contexts import Logger
+from tandem.desk import BridgedDesk, TaskDesk
 from tandem.handlers import BlockingContext, Context, Handler
+from tandem.outcomes import Claimed, Ending, Raised, Returned, StopCause
 from tandem.threads import in_thread
-from tandem_processor.desk import BridgedDesk, TaskDesk
-from tandem_processor.outcomes import Claimed, Ending, Raised, Returned, StopCause
-
-log = structlog.get_logger()
-
 
 LOOP_SECONDS: Final = 2.0
 """How long the loop of handlers is waited for when the process stops."""
@@ -61,7 +56,10 @@ class Attempt:
         *,
         desk: TaskDesk,
         handler_loop: asyncio.AbstractEventLoop,
+        log: Logger,
+        bind: Callable[[], None],
     ) -> None:
+        """Nothing runs before `launch`; `bind` is called where the handler runs."""
         self.claimed = claimed
         self.handler = handler
         self.desk = desk
@@ -69,6 +67,8 @@ class Attempt:
         self.stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._handler_loop = handler_loop
+        self._log = log
+        self._bind = bind
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._cancel: Callable[[], None] = lambda: None
 
@@ -163,14 +163,8 @@ class Attempt:
             "labels": json.loads(claimed.labels) if claimed.labels else {},
             "title": claimed.title or "",
             "external_id": claimed.external_id or "",
-            "log": log.bind(type=claimed.type, attempt=claimed.attempt),
+            "log": self._log,
         }
-
-    def _bind(self) -> None:
-        bind_contextvars(
-            task_id=str(self.claimed.task_id),
-            request_id=str(self.claimed.request_id),
-        )
 
 
 def _call(

@@ -1,4 +1,4 @@
-"""Where a running handler's words are checked and written down."""
+"""Where a running handler's words are checked, before they are written down."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, TypeVar
-
-import asyncpg
-import structlog
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
 
 from tandem import limits
-from tandem.contexts import AttemptStopped, Desk, Kept
+from tandem.contexts import AttemptStopped, Desk, Kept, Logger
 from tandem.errors import LeaseLost
-from tandem_processor import steps
-from tandem_processor.patience import patiently
-from tandem_processor.results import Unstorable, encode
-from tandem_processor.steps import Hold
-
-log = structlog.get_logger()
+from tandem.results import Unstorable, check_size, encode
 
 Answer = TypeVar("Answer")
 
@@ -27,14 +20,38 @@ MAX_ANNOTATIONS: Final = 16
 """In one attempt, as many as labels."""
 
 
-class TaskDesk:
-    """The desk of one attempt, on the loop that holds the database connections."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A stage to be run, or one that an earlier attempt has kept."""
 
-    def __init__(
-        self, pool: asyncpg.Pool, hold: Hold, *, on_lost: Callable[[], None]
-    ) -> None:
-        self._pool = pool
-        self._hold = hold
+    result: str | None
+    """JSON of the kept result; None where the step is to be run."""
+
+    kept_bytes: int
+    """Of all results kept so far for the task."""
+
+
+class Book(Protocol):
+    """Where checked words are written down, under the guard of the claim.
+
+    Each method raises LeaseLost, and writes nothing, once the claim is not held.
+    """
+
+    async def begin_stage(self, name: str) -> Begun: ...
+    async def end_stage(self, name: str, *, result: str | None) -> None:
+        """Keep what the step returned, or with None that it failed."""
+
+    async def set_progress(self, fraction: float) -> None: ...
+    async def annotate(self, texts: str) -> None:
+        """Add texts, as a JSON object, to those noted earlier."""
+
+
+class TaskDesk:
+    """The desk of one attempt, on the loop that its book belongs to."""
+
+    def __init__(self, book: Book, *, log: Logger, on_lost: Callable[[], None]) -> None:
+        self._book = book
+        self._log = log
         self._on_lost = on_lost
         self._closed = False
         self._draining = False
@@ -56,9 +73,7 @@ class TaskDesk:
         if name in self._begun:
             raise ValueError(f"the stage {name!r} is running in this attempt")
         self._begun[name] = time.monotonic()
-        begun = await self._write(
-            lambda: steps.begin_stage(self._pool, self._hold, name)
-        )
+        begun = await self._write(self._book.begin_stage(name))
         self.kept_bytes = begun.kept_bytes
         if begun.result is None:
             return None
@@ -71,9 +86,7 @@ class TaskDesk:
         except Unstorable as error:
             await self.fail_stage(name, error)
             raise
-        await self._write(
-            lambda: steps.end_stage(self._pool, self._hold, name, result=text)
-        )
+        await self._write(self._book.end_stage(name, result=text))
         self.kept_bytes += len(text.encode())
         self._log_stage(name, "SUCCEEDED")
         return json.loads(text)
@@ -81,39 +94,35 @@ class TaskDesk:
     def _encode(self, name: str, result: Any) -> str:
         what = f"the result of stage {name}"
         text = encode(result, what)
-        if self.kept_bytes + len(text.encode()) > limits.MAX_OUTPUT_BYTES:
-            raise Unstorable(too_large(what))
+        check_size(what, text, kept_bytes=self.kept_bytes)
         return text
 
     async def fail_stage(self, name: str, error: BaseException) -> None:
         if self._draining:
             self._log_stage(name, "CUT_OFF", error=type(error).__name__)
             return
-        await self._write(
-            lambda: steps.end_stage(self._pool, self._hold, name, result=None)
-        )
+        await self._write(self._book.end_stage(name, result=None))
         self._log_stage(name, "FAILED", error=type(error).__name__)
 
     async def progress(self, fraction: float) -> None:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is from 0 to 1, not {fraction!r}")
-        await self._write(
-            lambda: steps.set_progress(self._pool, self._hold, float(fraction))
-        )
+        await self._write(self._book.set_progress(float(fraction)))
 
     async def annotate(self, texts: Mapping[str, str]) -> None:
         _check_annotations(texts)
         if len(self._annotations | set(texts)) > MAX_ANNOTATIONS:
             raise ValueError(f"an attempt notes at most {MAX_ANNOTATIONS} annotations")
         text = encode(dict(texts), "annotations")
-        await self._write(lambda: steps.annotate(self._pool, self._hold, text))
+        await self._write(self._book.annotate(text))
         self._annotations |= set(texts)
 
-    async def _write(self, write: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    async def _write(self, words: Coroutine[Any, Any, Answer]) -> Answer:
         if self._closed:
+            words.close()
             raise AttemptStopped
         try:
-            return await patiently(write)
+            return await words
         except LeaseLost as error:
             self.close()
             self._on_lost()
@@ -122,11 +131,7 @@ class TaskDesk:
     def _log_stage(self, name: str, outcome: str, **values: str) -> None:
         seconds = time.monotonic() - self._begun.pop(name, time.monotonic())
         milliseconds = round(seconds * 1000, 3)
-        log.info("stage", stage=name, outcome=outcome, ms=milliseconds, **values)
-
-
-def too_large(what: str) -> str:
-    return f"{what} takes the task's results over {limits.MAX_OUTPUT_BYTES:,} bytes"
+        self._log.info("stage", stage=name, outcome=outcome, ms=milliseconds, **values)
 
 
 def _check_annotations(texts: Mapping[str, str]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tandem import limits
 from tandem.handlers import DoNotRetry, Handler, RetryLater
-from tandem.states import TaskState
-from tandem_processor.outcomes import (
+from tandem.outcomes import (
     Claimed,
     Ending,
     Outcome,
@@ -20,36 +19,65 @@ from tandem_processor.outcomes import (
     StopCause,
     given_back,
 )
-from tandem_processor.results import Unstorable, encode_result, plain_message
+from tandem.results import Unstorable, check_size, encode_result, plain_message
+from tandem.states import TaskState
+
+Chance: TypeAlias = Callable[[float, float], float]
+"""A number from the first to the second."""
 
 LONGEST_DOUBLING: Final = 40
 """Doublings after which any backoff has met its bound; more would overflow."""
 
 
 def judge(
-    claimed: Claimed, handler: Handler, *, ending: Ending, cause: StopCause | None
+    claimed: Claimed,
+    handler: Handler,
+    *,
+    ending: Ending,
+    cause: StopCause | None,
+    kept_bytes: int = 0,
+    chance: Chance = random.uniform,
 ) -> Outcome | None:
-    """The outcome of an attempt; None where there is nothing left to report."""
+    """The outcome of an attempt; None where there is nothing left to report.
+
+    `kept_bytes` is the size of the stage results that the task has kept.
+    """
     if cause is StopCause.LEASE_LOST:
         return None
     if cause is StopCause.TIMEOUT:
         limit = timeout_of(claimed, handler)
         return _failed(
-            claimed, handler, reason=Reason.TIMEOUT, message=f"ran longer than {limit}"
+            claimed,
+            handler,
+            reason=Reason.TIMEOUT,
+            message=f"ran longer than {limit}",
+            chance=chance,
         )
     if isinstance(ending, Returned):
-        return _returned(claimed, handler, ending.value)
+        return _returned(claimed, handler, ending.value, kept_bytes, chance)
     if cause is StopCause.DRAIN:
         return given_back(claimed.task_id, claimed.claim)
     if cause is StopCause.CANCEL_REQUESTED:
         return _cancelled(claimed, ending)
     assert isinstance(ending, Raised)
-    return _raised(claimed, handler, ending.error)
+    return _raised(claimed, handler, ending.error, chance)
 
 
-def unstorable(claimed: Claimed, handler: Handler, message: str) -> Outcome:
+def unstorable(
+    claimed: Claimed,
+    handler: Handler,
+    message: str,
+    *,
+    chance: Chance = random.uniform,
+) -> Outcome:
     """The attempt failed, since what it returned cannot be kept."""
-    return _failed(claimed, handler, reason=Reason.UNSTORABLE_RESULT, message=message)
+    return _failed(
+        claimed,
+        handler,
+        reason=Reason.UNSTORABLE_RESULT,
+        message=message,
+        chance=chance,
+    )
 
 
 def broken_down(claimed: Claimed, handler: Handler) -> Outcome:
@@ -65,11 +93,14 @@ def broken_down(claimed: Claimed, handler: Handler) -> Outcome:
     )
 
 
-def _returned(claimed: Claimed, handler: Handler, value: Any) -> Outcome:
+def _returned(
+    claimed: Claimed, handler: Handler, value: Any, kept_bytes: int, chance: Chance
+) -> Outcome:
     try:
         result = encode_result(value)
+        check_size("the result", result or "", kept_bytes=kept_bytes)
     except Unstorable as error:
-        return unstorable(claimed, handler, str(error))
+        return unstorable(claimed, handler, str(error), chance=chance)
     return Outcome(
         task_id=claimed.task_id,
         claim=claimed.claim,
@@ -89,15 +120,22 @@ def _cancelled(claimed: Claimed, ending: Ending) -> Outcome:
     )
 
 
-def _raised(claimed: Claimed, handler: Handler, error: BaseException) -> Outcome:
+def _raised(
+    claimed: Claimed, handler: Handler, error: BaseException, chance: Chance
+) -> Outcome:
     message = plain_message(error)
     if isinstance(error, DoNotRetry):
         return _given_up(claimed, Reason.DO_NOT_RETRY, message)
     if isinstance(error, Unstorable):
-        return unstorable(claimed, handler, str(error))
+        return unstorable(claimed, handler, str(error), chance=chance)
     after = error.after if isinstance(error, RetryLater) else None
     return _failed(
-        claimed, handler, reason=Reason.HANDLER_ERROR, message=message, after=after
+        claimed,
+        handler,
+        reason=Reason.HANDLER_ERROR,
+        message=message,
+        after=after,
+        chance=chance,
     )
 
 
@@ -118,11 +156,12 @@ def _failed(
     reason: Reason,
     message: str,
     after: timedelta | None = None,
+    chance: Chance = random.uniform,
 ) -> Outcome:
     if claimed.attempt >= max_attempts_of(claimed, handler):
         return _given_up(claimed, reason, message)
     if after is None:
-        after = backoff(claimed, handler)
+        after = backoff(claimed, handler, chance=chance)
     return Outcome(
         task_id=claimed.task_id,
         claim=claimed.claim,
@@ -151,7 +190,7 @@ def backoff(
     claimed: Claimed,
     handler: Handler,
     *,
-    chance: Callable[[float, float], float] = random.uniform,
+    chance: Chance = random.uniform,
 ) -> timedelta:
     """Somewhere between nothing and the doubled wait: retries that began together part."""
     first = _first(
