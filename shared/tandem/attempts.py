@@ -12,8 +12,12 @@ from typing import Any, Final
 from tandem.contexts import Logger
 from tandem.desk import BridgedDesk, TaskDesk
 from tandem.handlers import BlockingContext, Context, Handler
+from tandem.judging import timeout_of
 from tandem.outcomes import Claimed, Ending, Raised, Returned, StopCause
 from tandem.threads import in_thread
+
+STOP_SECONDS: Final = 5.0
+"""How long a handler that was asked to stop is waited for before its task is reported."""
 
 LOOP_SECONDS: Final = 2.0
 """How long the loop of handlers is waited for when the process stops."""
@@ -76,6 +80,25 @@ class Attempt:
     def ended(self) -> asyncio.Future[Ending]:
         """Done once the handler really is; never cancelled, never raises."""
         return self._ended
+
+    async def ending(self, stop_seconds: float) -> Ending:
+        """What the handler came to, stopped when its time is over.
+
+        None where it does not end within `stop_seconds` although it was asked to.
+        """
+        span = timeout_of(self.claimed, self.handler)
+        limit = span.total_seconds() if span else None
+        stopped = asyncio.create_task(self.stopped.wait())
+        try:
+            first: set[asyncio.Future[Any]] = {self.ended, stopped}
+            await asyncio.wait(
+                first, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
+            self.stop(StopCause.TIMEOUT)
+            await asyncio.wait({self.ended}, timeout=stop_seconds)
+        finally:
+            stopped.cancel()
+        return self.ended.result() if self.ended.done() else None
 
     def launch(self) -> None:
         """Start the handler."""

@@ -132,6 +132,15 @@ def from_struct(
     return _object(struct, path, limits.MAX_PAYLOAD_LEVELS, report)
 
 
+def payload_text(struct: struct_pb2.Struct, path: str, *, report: Report) -> str:
+    """The payload as canonical JSON; what is at fault is reported."""
+    text = canonical_json(from_struct(struct, path, report=report))
+    size = len(text.encode())
+    if size > limits.MAX_PAYLOAD_BYTES:
+        report(path, f"is {size:,} bytes as JSON; at most {limits.MAX_PAYLOAD_BYTES:,}")
+    return text
+
+
 def _object(
     struct: struct_pb2.Struct, path: str, levels: int, report: Report
 ) -> dict[str, Any]:

@@ -76,19 +76,7 @@ def _is_kept_as_given(payload: struct_pb2.Struct) -> bool:
 def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
     if not spec.HasField("payload"):
         return None
-    return _canonical_payload(spec.payload, found)
-
-
-def _canonical_payload(payload: struct_pb2.Struct, found: Violations) -> str:
-    plain = wire.from_struct(payload, "spec.payload", report=found.add)
-    text = wire.canonical_json(plain)
-    size = len(text.encode())
-    if size > limits.MAX_PAYLOAD_BYTES:
-        found.add(
-            "spec.payload",
-            f"is {size:,} bytes as JSON; at most {limits.MAX_PAYLOAD_BYTES:,}",
-        )
-    return text
+    return wire.payload_text(spec.payload, "spec.payload", report=found.add)
 
 
 def _parse_labels(spec: task_pb2.TaskSpec, found: Violations) -> str | None:

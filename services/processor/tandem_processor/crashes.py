@@ -11,9 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from tandem import limits
-
-MAX_CRASHES: Final = 3
-"""A task that was running in so many crashes is taken for their cause."""
+from tandem.judging import MAX_CRASHES
 
 # FOR UPDATE waits out, or skips, every claim that is under way: each of them
 # holds FOR KEY SHARE on this row.

@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from tandem.attempts import Attempt
+from tandem.attempts import STOP_SECONDS, Attempt
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
-from tandem.judging import judge, timeout_of, unstorable
+from tandem.judging import judge, unstorable
 from tandem.outcomes import (
     Claimed,
     Ending,
@@ -30,9 +30,6 @@ from tandem.outcomes import (
 from tandem_processor.happening import happens
 
 log = structlog.get_logger()
-
-STOP_SECONDS: Final = 5.0
-"""How long a handler that was asked to stop is waited for before its task is reported."""
 
 REPORT_SECONDS: Final = 10.0
 """How long a stopping process waits for its last reports to be kept."""
@@ -185,22 +182,11 @@ class Runner:
 
     async def _ending(self, attempt: Attempt) -> Ending:
         """What the handler came to; None where it does not end although it was asked to."""
-        span = timeout_of(attempt.claimed, attempt.handler)
-        limit = span.total_seconds() if span else None
-        stopped = asyncio.create_task(attempt.stopped.wait())
-        try:
-            first: set[asyncio.Future[Any]] = {attempt.ended, stopped}
-            await asyncio.wait(
-                first, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
-            attempt.stop(StopCause.TIMEOUT)
-            await asyncio.wait({attempt.ended}, timeout=self._workshop.stop_seconds)
-        finally:
-            stopped.cancel()
-        if attempt.ended.done():
-            return attempt.ended.result()
-        log.warning("handler goes on after it was stopped", type=attempt.claimed.type)
-        return None
+        ending = await attempt.ending(self._workshop.stop_seconds)
+        if ending is None:
+            kind = attempt.claimed.type
+            log.warning("handler goes on after it was stopped", type=kind)
+        return ending
 
     async def _report(self, attempt: Attempt, ending: Ending) -> str:
         """Have the outcome kept. Answers the word that the log has for it."""
