@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from tandem import client
+from tandem import attempts, client
 from tandem.handlers import (
     AttemptStopped,
     BlockingContext,
@@ -553,5 +553,5 @@ def _break(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if part == "report":
         monkeypatch.setattr(Reporter, "report", reports_no_success)
     else:
-        name = {"judge": "judge", "wait": "timeout_of"}[part]
-        monkeypatch.setattr(runner, name, fails)
+        where = {"judge": (runner, "judge"), "wait": (attempts, "timeout_of")}
+        monkeypatch.setattr(*where[part], fails)
