@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from tandem.threads import in_thread
 
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
 
 
 class RetryLater(Exception):
@@ -99,7 +100,12 @@ class Context(_Facts):
     """Set just before the handler is cancelled."""
 
     async def stage(
-        self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        name: str,
+        function: Callable[Given, Any],
+        /,
+        *args: Given.args,
+        **kwargs: Given.kwargs,
     ) -> Any:
         """Run the step once in the life of the task, and keep its JSON result.
 
@@ -136,7 +142,12 @@ class BlockingContext(_Facts):
     loop: asyncio.AbstractEventLoop
 
     def stage(
-        self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        name: str,
+        function: Callable[Given, Any],
+        /,
+        *args: Given.args,
+        **kwargs: Given.kwargs,
     ) -> Any:
         """As Context.stage, in this thread."""
         kept = self._wait(self.desk.begin_stage(name))

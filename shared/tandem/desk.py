@@ -168,5 +168,13 @@ class BridgedDesk:
 
     async def _cross(self, words: Coroutine[Any, Any, Answer]) -> Answer:
         future = asyncio.run_coroutine_threadsafe(words, self._loop)
+        answer = asyncio.wrap_future(future)
+        answer.add_done_callback(_look_at)
         # A handler cancelled here has done its step: what it said is still written.
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.shield(answer)
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    """A handler cancelled meanwhile never asks: to asyncio that is no forgotten error."""
+    if not answer.cancelled():
+        answer.exception()

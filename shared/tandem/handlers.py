@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tandem import limits
 from tandem.contexts import (
@@ -28,7 +28,13 @@ __all__ = [
     "RetryPolicy",
 ]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Result: TypeAlias = Mapping[str, Any] | None
+
+# One of the two kinds, so that a checker sees a context of the other.
+Function = TypeVar(
+    "Function",
+    bound=Callable[[Context], Awaitable[Result]] | Callable[[BlockingContext], Result],
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
