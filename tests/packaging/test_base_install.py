@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -22,7 +23,26 @@ from tests.packaging.tree import BIN, ROOT, run
 from tests.support.cluster import Database
 
 CLIENT = Path(__file__).with_name("client.py").read_text()
+HANDLER = Path(__file__).with_name("handler.py").read_text()
 EXAMPLE = ROOT / "examples/retrying_client.py"
+
+MISTAKES = [
+    ("write_letter(ctx: Context)", "write_letter(ctx: BlockingContext)", "type-var"),
+    ("send_parcel(ctx: BlockingContext)", "send_parcel(ctx: Context)", "type-var"),
+    (
+        "write_letter(ctx: Context) -> dict[",
+        "write_letter(ctx: Context) -> tuple[",
+        "type-var",
+    ),
+    ("await ctx.progress", "ctx.progress", "unused-coroutine"),
+    ("words=200", 'words="many"', "arg-type"),
+    ('printer="p-7"', "printer=7", "arg-type"),
+    ("RetryLater(timedelta(hours=1)", "RetryLater(3600", "arg-type"),
+    ("max_attempts=3", 'max_attempts="3"', "arg-type"),
+    ("Stop.CRASH", "Stop.CRASHED", "attr-defined"),
+    ('title="a letter"', "titel=7", "call-arg"),
+]
+"""What stands in the sample, what somebody writes in its place, and the complaint."""
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +82,9 @@ def test_the_base_install_is_the_contract_and_three_libraries(
     assert base_requirements(base) - {"typing_extensions", "typing-extensions"} == NEEDS
 
 
-@pytest.mark.parametrize("module", ["client", "handlers", "errors", "wire", "states"])
+@pytest.mark.parametrize(
+    "module", ["client", "handlers", "testing", "errors", "wire", "states"]
+)
 def test_what_a_client_imports_is_in_the_base_install(
     base: Environment, module: str
 ) -> None:
@@ -125,6 +147,45 @@ def test_a_client_that_misspells_the_contract_is_told_so(
     assert '"CreateTaskResponse" has no attribute "result"' in checked
 
 
-def check_types(base: Environment, client: Path) -> str:
+def test_a_handler_is_tried_with_the_base_install_alone(
+    base: Environment, client: Path
+) -> None:
+    client.write_text(HANDLER)
+
+    tried = run(base.python, "-I", client)
+
+    assert (tried.stdout, tried.stderr) == ("PENDING SUCCEEDED 1\n", "")
+
+
+def test_a_handler_and_its_test_are_typed(base: Environment, client: Path) -> None:
+    for name in TYPES:
+        copy_distribution(distribution(name), into=base.packages)
+    client.write_text(HANDLER)
+
+    checked = check_types(base, client)
+
+    assert checked == "Success: no issues found in 1 source file\n"
+
+
+def test_mistakes_in_handlers_are_seen_by_the_checker(
+    base: Environment, tmp_path: Path
+) -> None:
+    for name in TYPES:
+        copy_distribution(distribution(name), into=base.packages)
+    for number, (right, wrong, _) in enumerate(MISTAKES):
+        assert HANDLER.count(right) == 1
+        (tmp_path / f"wrong{number}.py").write_text(HANDLER.replace(right, wrong))
+
+    checked = check_types(base, *sorted(tmp_path.iterdir()))
+
+    complaints = re.findall(
+        r"^wrong(\d+)\.py:\d+: error: .*\[([a-z-]+)\]$", checked, re.MULTILINE
+    )
+    wanted = {(str(number), code) for number, (_, _, code) in enumerate(MISTAKES)}
+    assert wanted - set(complaints) == set()
+
+
+def check_types(base: Environment, *programs: Path) -> str:
     checker = (BIN / "mypy", "--strict", "--python-executable", base.python)
-    return run(*checker, client.name, cwd=client.parent).stdout
+    names = [program.name for program in programs]
+    return run(*checker, *names, cwd=programs[0].parent).stdout
