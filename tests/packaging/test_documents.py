@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tandem.testing import HandlerTest
 from tests.packaging.tree import ROOT, committed_files, run
 
 DOCUMENTS = [file for file in committed_files() if file.suffix == ".md"]
@@ -34,3 +36,30 @@ def test_every_target_that_a_document_names_exists() -> None:
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
 
     assert named - offered == set()
+
+
+def test_the_code_in_the_page_on_handlers_runs() -> None:
+    blocks = python_in(ROOT / "docs/handlers.md")
+
+    module: dict[str, Any] = {}
+    exec("\n".join(blocks), module)
+
+    tests = [module[name] for name in module if name.startswith("test_")]
+    for test in tests:
+        test()
+    count = HandlerTest(module["handlers"], "count", {"to": 4})
+    assert (len(blocks), len(tests)) == (3, 1)
+    assert count.run().value() == {"total": 6}
+
+
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_python_in_a_document_is_python(document: Path) -> None:
+    for block in python_in(document):
+        compile(block, str(document), "exec")
+
+
+def python_in(document: Path) -> list[str]:
+    text = document.read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

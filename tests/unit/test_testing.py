@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -126,6 +127,28 @@ def test_a_crash_inside_a_step_ends_the_step_there(mail: Mail) -> None:
     assert left.state is TaskState.RUNNING
     assert mail.ends == ["draft", "send"]
     assert mail.calls == ["draft", "draft", "send"]
+
+
+def test_a_stopped_attempt_has_no_value(mail: Mail) -> None:
+    test = HandlerTest(mail.handlers, "mail", {"to": "Ada"})
+
+    ended = test.run(Stop.CRASH, at=kept("draft"))
+
+    with pytest.raises(AssertionError, match="no success, but PENDING: CRASHED: its"):
+        ended.value()
+
+
+async def test_a_word_that_nobody_waits_for_is_no_forgotten_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mail = Mail("async")
+
+    await HandlerTest(mail.handlers, "mail", {"to": "Ada"}).run_async(
+        Stop.CRASH, at=unkept("draft")
+    )
+    gc.collect()
+
+    assert caplog.records == []
 
 
 def test_a_task_that_crashes_three_times_is_failed(mail: Mail) -> None:

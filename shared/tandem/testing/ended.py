@@ -63,11 +63,12 @@ class Ended:
         """The result of an attempt that must have succeeded.
 
         Raises:
-            BaseException: whatever the handler raised, with its own traceback.
-            AssertionError: the attempt ended otherwise without success.
+            Exception: whatever the handler raised, with its own traceback.
+            AssertionError: the attempt was stopped, or its result refused.
         """
         if self.state is TaskState.SUCCEEDED:
             return self.result
-        if self.error is not None:
+        if isinstance(self.error, Exception):
             raise self.error
-        raise AssertionError(f"the task is {self.state}: {self.reason} {self.message}")
+        said = ": ".join(filter(None, (self.state, self.reason, self.message)))
+        raise AssertionError(f"no success, but {said}") from self.error
