@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tandem.judging import MAX_CRASHES
 from tandem.outcomes import Claimed
 from tandem.states import TaskState
 from tandem_processor import crashes, reports, steps
@@ -167,7 +168,7 @@ async def test_crashes_are_counted_anew_after_a_retry(
 ) -> None:
     judge = await join(processor_pool)
     task_id = await create_task(creator_pool, max_attempts=100)
-    for _ in range(crashes.MAX_CRASHES):
+    for _ in range(MAX_CRASHES):
         await _crash(processor_pool, judge, task_id)
     ended = await status(processor_pool, task_id)
     await retry(processor_pool, task_id, attempt=ended["attempt"])
@@ -175,7 +176,7 @@ async def test_crashes_are_counted_anew_after_a_retry(
     await _crash(processor_pool, judge, task_id)
 
     row = await status(processor_pool, task_id)
-    assert (ended["state"], ended["crashes"]) == ("FAILED", crashes.MAX_CRASHES)
+    assert (ended["state"], ended["crashes"]) == ("FAILED", MAX_CRASHES)
     assert (row["state"], row["crashes"]) == ("PENDING", 1)
 
 
