@@ -187,6 +187,29 @@ def test_a_cancelled_task_is_cancelled_and_has_no_further_attempt(mail: Mail) ->
         test.run()
 
 
+def test_a_cancelled_task_that_is_retried_goes_on_from_what_was_kept(
+    mail: Mail,
+) -> None:
+    test = HandlerTest(mail.handlers, "mail", {"to": "Ada"})
+    test.run(Stop.CANCEL, at=kept("draft"))
+
+    test.retry()
+
+    assert (test.run().attempt, test.state) == (2, TaskState.SUCCEEDED)
+    assert mail.calls == ["draft", "send"]
+    with pytest.raises(ValueError, match="the task is SUCCEEDED"):
+        test.retry()
+
+
+def test_a_task_whose_attempts_are_spent_has_one_more_when_it_is_retried() -> None:
+    test = tried(raising(RuntimeError("boom")), max_attempts=1)
+    test.run()
+
+    test.retry()
+
+    assert (test.run().state, test.attempts) == (TaskState.FAILED, 2)
+
+
 def test_a_handler_that_succeeds_all_the_same_has_succeeded() -> None:
     def swallow(ctx: BlockingContext) -> dict[str, Any]:
         test.stop(Stop.CANCEL)

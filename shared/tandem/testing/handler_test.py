@@ -154,6 +154,19 @@ class HandlerTest:
         self._check_timeout(stop)
         self._trial.stop(stop)
 
+    def retry(self) -> None:
+        """Put a task that is FAILED or CANCELLED back to PENDING, as RetryTask does.
+
+        Attempts go on counting, so one whose attempts are spent has one more.
+
+        Raises:
+            ValueError: it is in another state.
+        """
+        if self.state not in {TaskState.FAILED, TaskState.CANCELLED}:
+            raise ValueError(f"the task is {self.state}: only a failed one is retried")
+        self.state, self.due_time = TaskState.PENDING, self.now
+        self._crashes, self._cancel_requested = 0, False
+
     def advance(self, span: timedelta) -> None:
         """Let this much time pass. An attempt whose timeout it meets is stopped."""
         self.now += span
