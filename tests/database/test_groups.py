@@ -37,9 +37,18 @@ async def take_some(
     *,
     most: int = 1000,
     types: Collection[str] | None = None,
+    projects: Collection[str] | None = None,
 ) -> Taken | None:
     settled = await read_settled(pool)
-    return await take(pool, reader, lane, settled=settled, most=most, types=types)
+    return await take(
+        pool,
+        reader,
+        lane,
+        settled=settled,
+        most=most,
+        types=types,
+        projects=projects,
+    )
 
 
 async def retake_some(
@@ -47,6 +56,7 @@ async def retake_some(
     reader: Reader,
     *,
     types: Collection[str] | None = None,
+    projects: Collection[str] | None = None,
     silent_for: float = RESEND,
 ) -> takes.Retaken | None:
     return await takes.retake(
@@ -56,6 +66,7 @@ async def retake_some(
         types=types,
         silent_for=silent_for,
         but_not=(),
+        projects=projects,
     )
 
 

@@ -114,7 +114,7 @@ class Groups:
                 self._pool, reader, horizon=self._horizon, resend=self._resend
             )
             self._dispatchers[join.group] = dispatcher
-        member = Member(join)
+        member = Member(join, now=asyncio.get_running_loop().time())
         dispatcher.join(member)
         if is_new:
             self._new.put_nowait(join.group)
@@ -128,6 +128,7 @@ class Groups:
     async def _messages(
         self, member: Member, listening: asyncio.Task[None]
     ) -> AsyncIterator[Response]:
+        clock = asyncio.get_running_loop().time
         while not listening.done():
             if self._is_closed:
                 raise Stopping("this creator is shutting down")
@@ -135,7 +136,9 @@ class Groups:
             if message is None and await self._is_quiet(member):
                 message = member.frame()
             if message is not None:
+                member.begin_sending(now=clock())
                 yield message
+                member.end_sending()
         # What ended it: the member's leave, or a message that was refused.
         await listening
 

@@ -1,0 +1,54 @@
+"""Which members are there and take nothing: what they hold goes to others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from tandem_creator.holdings import Holdings
+from tandem_creator.members import Member
+
+log = structlog.get_logger()
+
+LATE_SECONDS: Final = 3.0
+"""Past so long a pause of this process, whoever was not heard was not listened to."""
+
+
+class Hearing:
+    """Judges the members of one group in one process, by what was heard of them."""
+
+    def __init__(self, group: str, holdings: Holdings, *, resend: float) -> None:
+        self._group = group
+        self._holdings = holdings
+        self._resend = resend
+        self._judged: float | None = None
+
+    def judge(self, members: Collection[Member], *, now: float) -> None:
+        """Take back what is not taken or not answered for, and count who is deaf."""
+        is_late = self._judged is not None and now > self._judged + LATE_SECONDS
+        self._judged = now
+        if is_late:
+            return
+        unanswered = self._holdings.unanswered(
+            now=now, patience=lambda member: member.patience(self._resend)
+        )
+        for member in members:
+            self._judge_one(member, unanswered.get(member, []), now=now)
+
+    def _judge_one(self, member: Member, unanswered: list[UUID], *, now: float) -> None:
+        was_deaf = member.is_deaf
+        unsent = member.take_back() if member.notice_stuck(now=now) else []
+        if unanswered:
+            patience = member.patience(self._resend)
+            member.notice_mute(since=now - patience, until=now + self._resend)
+        self._holdings.give_back(member, [*unsent, *unanswered], now=now)
+        if member.is_deaf and not was_deaf:
+            log.warning(
+                "member is deaf",
+                group=self._group,
+                processor_id=str(member.processor_id),
+                ids=len(unsent) + len(unanswered),
+            )
