@@ -233,7 +233,7 @@ async def test_a_take_of_the_release_before_is_about_every_project_in_it(
     taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
     assert taken
     await owner_pool.execute(
-        "UPDATE tandem.takes SET projects = NULL, member_id = NULL"
+        "UPDATE tandem.takes SET task_projects = NULL, member_id = NULL"
     )
 
     nothing = await retake_some(creator_pool, OTHER, projects=["zoo"])

@@ -10,6 +10,7 @@ import pytest
 
 from tandem import calls
 from tandem.access import Caller
+from tandem.v1 import creator_pb2 as pb
 from tests.support.cluster import Database
 from tests.support.creator import served
 from tests.support.group_members import create, joined
@@ -80,6 +81,20 @@ async def test_what_nobody_here_may_read_goes_to_another_creators_member(
                     async with joined(second, credit=100, group=group) as other:
                         assert sorted(await other.hear(6)) == sorted(hers)
                 assert sorted(member.seen) == sorted(his)
+
+
+async def test_a_subscriber_is_sent_only_ids_that_it_may_read(
+    database: Database,
+) -> None:
+    request = pb.StreamCreatedTasksRequest(until_caught_up=True)
+    async with served(database.creator_url) as creator:
+        await create(creator, 2, project="bank")
+        his = await create(creator, 2, project="shop")
+        with calling(SHOP):
+            messages = [m async for m in creator.StreamCreatedTasks(request)]
+
+    sent = [task_id for message in messages for task_id in message.task_ids]
+    assert sorted(sent) == sorted(his)
 
 
 async def test_an_unrestricted_member_is_sent_what_the_others_may_not_read(

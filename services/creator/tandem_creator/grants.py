@@ -64,11 +64,11 @@ EXPECTED: Final = Expected(
                     "from_position",
                     "to_position",
                     "types",
-                    "projects",
+                    "task_projects",
                     "member_id",
                 }
             ),
-            "UPDATE": frozenset({"types", "projects", "member_id", "take_time"}),
+            "UPDATE": frozenset({"types", "task_projects", "member_id", "take_time"}),
             "DELETE": ALL,
         },
         "group_members": {

@@ -15,7 +15,7 @@ CREATE TABLE tandem.group_members (
 
 -- Only tasks of these projects are still to be sent. NULL, from the release before:
 -- of all projects in the range.
-ALTER TABLE tandem.takes ADD COLUMN projects text[];
+ALTER TABLE tandem.takes ADD COLUMN task_projects text[];
 
 
 -- ---------------------------------------------------------------- grants
@@ -28,4 +28,4 @@ GRANT SELECT,
 
 GRANT SELECT ON tandem.group_members TO tandem_processor;
 
-GRANT INSERT (projects), UPDATE (projects) ON tandem.takes TO tandem_creator;
+GRANT INSERT (task_projects), UPDATE (task_projects) ON tandem.takes TO tandem_creator;

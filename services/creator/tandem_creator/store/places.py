@@ -131,7 +131,7 @@ moved AS (
 ),
 taken AS (
     INSERT INTO tandem.takes
-        (group_name, lane_id, from_position, to_position, types, projects, member_id)
+        (group_name, lane_id, from_position, to_position, types, task_projects, member_id)
     SELECT
         $1, $2, m.from_position, m.to_position,
         array_agg(DISTINCT s.type),

@@ -17,7 +17,7 @@ READ_LOST_PROJECTS: Final = """
 SELECT DISTINCT n.project
 FROM tandem.takes AS k
 CROSS JOIN LATERAL unnest(coalesce(
-    k.projects,
+    k.task_projects,
     ARRAY(
         SELECT (SELECT t.project FROM tandem.tasks AS t WHERE t.task_id = s.task_id)
         FROM tandem.task_status AS s
@@ -39,7 +39,7 @@ WITH lost AS (
     JOIN tandem.lanes AS l ON l.lane_id = k.lane_id
     CROSS JOIN LATERAL (
         SELECT coalesce(
-            k.projects,
+            k.task_projects,
             ARRAY(
                 SELECT DISTINCT
                     (SELECT t.project FROM tandem.tasks AS t WHERE t.task_id = s.task_id)
@@ -91,14 +91,14 @@ mine AS (
     SET member_id = $2,
         take_time = now(),
         types = h.our_types,
-        projects = h.our_projects
+        task_projects = h.our_projects
     FROM shares AS h
     WHERE k.take_id = h.take_id
-    RETURNING k.take_id, k.lane_id, k.from_position, k.to_position, k.types, k.projects
+    RETURNING k.take_id, k.lane_id, k.from_position, k.to_position, k.types, k.task_projects
 ),
 theirs AS (
     INSERT INTO tandem.takes
-        (group_name, lane_id, from_position, to_position, types, projects)
+        (group_name, lane_id, from_position, to_position, types, task_projects)
     SELECT $1, h.lane_id, h.from_position, h.to_position, r.types, r.projects
     FROM shares AS h
     CROSS JOIN LATERAL (
@@ -124,7 +124,7 @@ LEFT JOIN LATERAL (
       AND s.position > m.from_position
       AND s.position <= m.to_position
       AND t.type = ANY (m.types)
-      AND t.project = ANY (m.projects)
+      AND t.project = ANY (m.task_projects)
       AND (NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL))
 ) AS still ON true
 ORDER BY still.position
