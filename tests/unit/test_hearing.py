@@ -111,7 +111,7 @@ def test_a_mute_member_is_tried_with_one_id_at_a_time_and_briefly() -> None:
     assert room.hand_out() == 0
 
     room.wait(RESEND)
-    assert room.hand_out() == 1
+    assert [room.hand_out() for _ in range(2)] == [1, 0]
 
     other = a_member(9)
     room.wait(PROBE_SECONDS + 1)

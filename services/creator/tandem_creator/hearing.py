@@ -42,8 +42,7 @@ class Hearing:
         was_deaf = member.is_deaf
         unsent = member.take_back() if member.notice_stuck(now=now) else []
         if unanswered:
-            patience = member.patience(self._resend)
-            member.notice_mute(since=now - patience, until=now + self._resend)
+            member.notice_mute(since=now - self._resend, now=now, pause=self._resend)
         self._holdings.give_back(member, [*unsent, *unanswered], now=now)
         if member.is_deaf and not was_deaf:
             log.warning(

@@ -94,7 +94,7 @@ class Holdings:
                     # Its next turn comes after everybody else's.
                     sent[member] = [*sent.pop(member), task_id]
                     holding.hand_out(task_id, member, now=now)
-        return sum(member.send(task_ids) for member, task_ids in sent.items())
+        return sum(member.send(task_ids, now=now) for member, task_ids in sent.items())
 
     def confirm(self, member: Member, task_ids: Iterable[UUID]) -> None:
         """These need not be sent again. Ids that are not with this member are ignored."""

@@ -59,6 +59,7 @@ class Member:
         self._is_stuck = False
         self._is_mute = False
         self._next_probe = 0.0
+        self._probe_pause = 0.0
 
     @property
     def is_deaf(self) -> bool:
@@ -105,14 +106,14 @@ class Member:
         """Seconds that it has to answer for an id, where others have `resend`."""
         return min(PROBE_SECONDS, resend) if self._is_mute else resend
 
-    def notice_mute(self, *, since: float, until: float) -> None:
+    def notice_mute(self, *, since: float, now: float, pause: float) -> None:
         """It has not answered for an id: it is mute if for none since that moment.
 
-        It is not tried again before `until`.
+        From now on it is tried once in so many seconds.
         """
-        if self._answered <= since:
+        if self._answered <= since and not self._is_mute:
             self._is_mute = True
-            self._next_probe = until
+            self._probe_pause, self._next_probe = pause, now + pause
 
     def refuse(self, task_ids: Collection[UUID], *, now: float) -> None:
         """It does not want these back for a while."""
@@ -131,9 +132,10 @@ class Member:
         if self._refused:
             self._refused = {t: at for t, at in self._refused.items() if at > since}
 
-    def send(self, task_ids: Sequence[UUID]) -> int:
+    def send(self, task_ids: Sequence[UUID], *, now: float) -> int:
         """Announce these; each spends one credit. Answers how many they are."""
         if task_ids:
+            self._next_probe = now + self._probe_pause
             self.credit -= len(task_ids)
             self._outbox.extend(task_ids)
             self.is_wanted.set()
