@@ -96,8 +96,8 @@ async def running_creator(
         for daemon in (parts.batcher, parts.bell, parts.groups, parts.statistics):
             daemons.start(daemon.run())
         # Through a pooler the ear would stay with a session that others use.
-        if not settings.pooler:
-            daemons.start(parts.listener.run())
+        pooled = settings.pooler
+        daemons.start(epoch.watch(pool) if pooled else parts.listener.run())
         server = parts.server
         port = await server.start()
         daemons.start(parts.horizon.run(server.set_serving))
