@@ -10,6 +10,7 @@ from tandem.v1 import task_pb2
 from tests.support.cluster import Database
 from tests.support.creator import served
 from tests.support.group_members import Member, Request, create, joined
+from tests.support.until import until
 
 if TYPE_CHECKING:
     pass
@@ -69,6 +70,38 @@ async def test_an_urgent_id_passes_a_backlog_that_is_being_worked(
             await work(member, range(8, 108))
 
     assert set(urgent) < set(member.seen)
+
+
+FIRST_PASSED = "SELECT min(k.take_id) FROM tandem.takes AS k"
+
+LAST_PASSED = """
+SELECT max(k.take_id)
+FROM tandem.takes AS k
+JOIN tandem.lanes AS l ON l.lane_id = k.lane_id
+WHERE l.priority = $1
+"""
+
+
+async def test_an_urgent_id_does_not_wait_until_a_backlog_of_others_is_passed(
+    database: Database, owner_pool: asyncpg.Pool
+) -> None:
+    """The backlog is of a type that no member runs: all of it is passed over."""
+    async with served(database.creator_url) as creator:
+        await load(owner_pool)
+        async with joined(creator, credit=1, types=["sms"]) as member:
+            await until(lambda: owner_pool.fetchval(FIRST_PASSED))
+            urgent = await create(
+                creator, 1, type="sms", priority=task_pb2.PRIORITY_URGENT
+            )
+            assert await member.hear(1) == urgent
+            await member.say(grant=Request.Grant(credits=1))
+            taken = await owner_pool.fetchval(LAST_PASSED, task_pb2.PRIORITY_URGENT)
+
+            async def passed() -> bool:
+                last = await owner_pool.fetchval(LAST_PASSED, task_pb2.PRIORITY_LOW)
+                return bool(last > taken)
+
+            await until(passed)
 
 
 async def test_a_lane_that_is_always_busy_starves_no_other(

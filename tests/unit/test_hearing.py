@@ -6,24 +6,10 @@ from structlog.testing import capture_logs
 
 from tandem_creator.hearing import LATE_SECONDS, Hearing
 from tandem_creator.holdings import Holdings
-from tandem_creator.members import PROBE_SECONDS, STUCK_SECONDS, Join, Member
-from tandem_creator.store.places import Kind, Lane
+from tandem_creator.members import PROBE_SECONDS, STUCK_SECONDS, Member
+from tests.support.members_here import EMAIL, LANE, a_member
 
-LANE = Lane(1, "default", 3)
-EMAIL = Kind("email", "shop")
 RESEND = 10.0
-
-
-def a_member(credit: int) -> Member:
-    join = Join(
-        group="processors",
-        processor_id=uuid4(),
-        queues=frozenset({"default"}),
-        types=None,
-    )
-    member = Member(join)
-    member.grant(credit)
-    return member
 
 
 class Room:

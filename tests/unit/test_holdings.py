@@ -3,24 +3,8 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from tandem_creator.holdings import Holdings
-from tandem_creator.members import Join, Member
-from tandem_creator.store.places import Kind, Lane
-
-LANE = Lane(1, "default", 3)
-EMAIL = Kind("email", "shop")
-
-
-def a_member(credit: int = 0, *, types: frozenset[str] | None = None) -> Member:
-    join = Join(
-        group="processors",
-        processor_id=uuid4(),
-        queues=frozenset({"default"}),
-        types=types,
-    )
-    member = Member(join)
-    if credit:
-        member.grant(credit)
-    return member
+from tandem_creator.members import Member
+from tests.support.members_here import EMAIL, LANE, a_member
 
 
 def holding(count: int) -> tuple[Holdings, list[UUID]]:

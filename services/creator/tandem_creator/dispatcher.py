@@ -28,6 +28,9 @@ log = structlog.get_logger()
 ROUND_SECONDS: Final = 1.0
 """Between looks for what no bell tells: resumed queues, and takes of the dead."""
 
+BOUT_SECONDS: Final = 0.1
+"""After so long a backlog is left for a moment, to see what became urgent meanwhile."""
+
 
 class Dispatcher:
     """`run` does all the work; the rest only tells it what has changed."""
@@ -131,7 +134,11 @@ class Dispatcher:
 
     async def _retake(self) -> None:
         """Take over what is lost, for as long as there is credit for it."""
+        end = self._clock() + BOUT_SECONDS
         while self._has_credit():
+            if self._clock() > end:
+                self._next_round = 0.0
+                return
             if not await self._ledger.retake(
                 self._hearing_members(), now=self._clock()
             ):
@@ -141,7 +148,11 @@ class Dispatcher:
 
     async def _serve(self) -> None:
         lanes = {**self._supply.lanes, **self._holdings.lanes_waiting()}
+        end = self._clock() + BOUT_SECONDS
         while lanes and self._has_credit():
+            if self._clock() > end:
+                self._wake.set()
+                return
             lane = self._turns.next(lanes.values())
             if not await self._serve_lane(lane):
                 del lanes[lane.lane_id]
