@@ -154,5 +154,7 @@ def test_nobody_is_judged_by_a_process_that_was_stopped_itself() -> None:
     room.wait(1)
 
     room.pause(max(RESEND, LATE_SECONDS) + 1)
-
     assert not member.is_deaf
+
+    room.pause(LATE_SECONDS + 1)
+    assert member.is_deaf

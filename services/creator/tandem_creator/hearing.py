@@ -13,8 +13,8 @@ from tandem_creator.members import Member
 
 log = structlog.get_logger()
 
-LATE_SECONDS: Final = 3.0
-"""Past so long a pause of this process, whoever was not heard was not listened to."""
+LATE_SECONDS: Final = 2.0
+"""After so long a pause of this process, whoever was not heard was not listened to."""
 
 
 class Hearing:
@@ -24,19 +24,25 @@ class Hearing:
         self._group = group
         self._holdings = holdings
         self._resend = resend
-        self._judged: float | None = None
+        self._looked: float | None = None
+        self._has_waited = False
 
     def judge(self, members: Collection[Member], *, now: float) -> None:
         """Take back what is not taken or not answered for, and count who is deaf."""
-        is_late = self._judged is not None and now > self._judged + LATE_SECONDS
-        self._judged = now
-        if is_late:
+        if self._was_away(now):
             return
         unanswered = self._holdings.unanswered(
             now=now, patience=lambda member: member.patience(self._resend)
         )
         for member in members:
             self._judge_one(member, unanswered.get(member, []), now=now)
+
+    def _was_away(self, now: float) -> bool:
+        """Whether to listen for one more round first. Never twice in a row."""
+        looked, self._looked = self._looked, now
+        is_late = looked is not None and now > looked + LATE_SECONDS
+        self._has_waited = is_late and not self._has_waited
+        return self._has_waited
 
     def _judge_one(self, member: Member, unanswered: list[UUID], *, now: float) -> None:
         was_deaf = member.is_deaf
