@@ -27,6 +27,8 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.keepalive_timeout_ms", 3_000),
     # Without it a dead path is noticed after a minute, whatever keepalive says.
     ("grpc.http2.ping_timeout_ms", 3_000),
+    # A stream may have nothing to say for as long as nothing is created.
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),

@@ -129,6 +129,9 @@ class Settings:
     pool_size: Count = 10
     """The most database connections this process will hold."""
 
+    pooler: Flag = False
+    """Whether the URL leads to a pooler that gives each transaction another session."""
+
     grace: Seconds = 20.0
     """Seconds that calls in flight may take to end after SIGTERM."""
 

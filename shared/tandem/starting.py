@@ -70,6 +70,11 @@ def _repairable() -> Iterator[None]:
         raise CannotRun(
             f"schema tandem is missing or old ({fault}); run `tandem migrate`"
         ) from fault
+    except asyncpg.ProtocolViolationError as fault:
+        raise CannotRun(
+            f"the server of TANDEM_DATABASE_URL refuses a session's settings ({fault});"
+            " if it is a pooler, set TANDEM_POOLER=true"
+        ) from fault
     except (*calls.STORE_AWAY, StoreUnavailable) as fault:
         raise CannotRun(
             f"cannot reach the database of TANDEM_DATABASE_URL: {fault}"
@@ -94,6 +99,7 @@ async def open_pool(
         on_connect=on_connect,
         lock_timeout=lock_timeout,
         by_keys=by_keys,
+        pooler=settings.pooler,
     )
     try:
         yield pool

@@ -87,6 +87,24 @@ async def test_every_new_connection_enters_the_epoch_before_it_is_used(
         assert len(changes) == 1
 
 
+async def test_a_failover_behind_a_pooler_is_noticed_without_a_new_connection(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    epoch, changed = Epoch(), asyncio.Event()
+    async with creator_pool.acquire() as connection:
+        await epoch.enter(connection)
+        first = epoch.current
+        epoch.on_change(changed.set)
+        watching = asyncio.create_task(epoch.watch(connection))
+        await pretend_failover(owner_pool)
+        async with asyncio.timeout(LIMIT):
+            await changed.wait()
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    assert epoch.current != first
+
+
 async def test_tasks_are_created_at_read_committed_only(
     creator_pool: asyncpg.Pool,
 ) -> None:

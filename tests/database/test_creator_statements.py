@@ -116,12 +116,17 @@ async def test_news_and_takes_read_by_lane_and_position(full: asyncpg.Pool) -> N
     )
     lane = await full.fetchval("SELECT min(l.lane_id) FROM tandem.lanes AS l")
     taken = await indexes(
-        full, places.TAKE, "processors", lane, 5000, 10, 1000, None, True, "c"
+        full, places.TAKE, "processors", lane, 5000, 10, 1000, None, True, "c", None
+    )
+    ahead = await indexes(
+        full, places.READ_PROJECTS_AHEAD, "processors", lane, 5000, 1000
     )
 
     lost = await indexes(
-        full, takes.RETAKE, "processors", "c", ["one"], None, MINUTE, [], True
+        full, takes.RETAKE, "processors", "c", ["one"], None, MINUTE, [], True, ["a"]
     )
+    known = await indexes(full, takes.READ_LOST_PROJECTS, "processors", MINUTE)
 
-    assert "task_status_position" in news & taken & lost
-    assert not any(name.startswith("all of") for name in news | taken | lost)
+    assert "task_status_position" in news & taken & ahead & lost & known
+    used = news | taken | ahead | lost | known
+    assert not any(name.startswith("all of") for name in used)

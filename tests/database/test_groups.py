@@ -37,9 +37,18 @@ async def take_some(
     *,
     most: int = 1000,
     types: Collection[str] | None = None,
+    projects: Collection[str] | None = None,
 ) -> Taken | None:
     settled = await read_settled(pool)
-    return await take(pool, reader, lane, settled=settled, most=most, types=types)
+    return await take(
+        pool,
+        reader,
+        lane,
+        settled=settled,
+        most=most,
+        types=types,
+        projects=projects,
+    )
 
 
 async def retake_some(
@@ -47,6 +56,7 @@ async def retake_some(
     reader: Reader,
     *,
     types: Collection[str] | None = None,
+    projects: Collection[str] | None = None,
     silent_for: float = RESEND,
 ) -> takes.Retaken | None:
     return await takes.retake(
@@ -56,6 +66,7 @@ async def retake_some(
         types=types,
         silent_for=silent_for,
         but_not=(),
+        projects=projects,
     )
 
 
@@ -161,6 +172,77 @@ async def test_a_take_of_several_types_is_shared_by_type(
 
     assert ids(sms) == [made["sms"]]
     assert ids(rest) == [made["email"], made["fax"]]
+
+
+async def a_square(pool: asyncpg.Pool) -> dict[tuple[str, str], UUID]:
+    """A task for each pair of two types and two projects."""
+    return {
+        (type_, project): await factories.create_task(pool, type=type_, project=project)
+        for type_ in ("email", "sms")
+        for project in ("shop", "bank")
+    }
+
+
+async def test_projects_that_no_member_here_may_read_are_left_to_other_creators(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = await a_square(creator_pool)
+    lane = await lane_of(creator_pool)
+
+    taken = await take_some(
+        creator_pool, WORKERS, lane, types=["email"], projects=["shop"]
+    )
+    nothing = await retake_some(creator_pool, OTHER, projects=["zoo"])
+    shop = await retake_some(creator_pool, OTHER, projects=["shop"])
+    bank = await retake_some(creator_pool, OTHER, types=["sms"])
+    rest = await retake_some(creator_pool, OTHER)
+
+    assert ids(taken) == [made["email", "shop"]]
+    assert nothing is None
+    assert ids(shop) == [made["sms", "shop"]]
+    assert ids(bank) == [made["sms", "bank"]]
+    assert ids(rest) == [made["email", "bank"]]
+    assert await retake_some(creator_pool, OTHER) is None
+
+
+async def test_a_take_is_shared_by_type_and_project_without_telling_an_id_twice(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = await a_square(creator_pool)
+    taken = await take_some(
+        creator_pool, WATCHERS, await lane_of(creator_pool, WATCHERS)
+    )
+    assert taken
+    await takes.release(creator_pool, WATCHERS, [taken.take_id or 0])
+
+    mine = await retake_some(creator_pool, WATCHERS, types=["sms"], projects=["bank"])
+    projects = await takes.read_lost_projects(creator_pool, WATCHERS, silent_for=RESEND)
+    rest: list[UUID] = []
+    while found := await retake_some(creator_pool, WATCHERS):
+        rest += ids(found)
+
+    assert ids(mine) == [made["sms", "bank"]]
+    assert sorted(projects) == ["bank", "shop"]
+    assert sorted(ids(mine) + rest) == sorted(made.values())
+
+
+async def test_a_take_of_the_release_before_is_about_every_project_in_it(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    made = await a_square(creator_pool)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
+    assert taken
+    await owner_pool.execute(
+        "UPDATE tandem.takes SET task_projects = NULL, member_id = NULL"
+    )
+
+    nothing = await retake_some(creator_pool, OTHER, projects=["zoo"])
+    bank = await retake_some(creator_pool, OTHER, projects=["bank"])
+    rest = await retake_some(creator_pool, OTHER)
+
+    assert nothing is None
+    assert ids(bank) == [made["email", "bank"], made["sms", "bank"]]
+    assert ids(rest) == [made["email", "shop"], made["sms", "shop"]]
 
 
 async def test_passing_over_other_types_finds_those_wanted(

@@ -23,6 +23,7 @@ REFUSED = [
     "UPDATE tandem.takes SET member_id = NULL",
     "UPDATE tandem.group_places SET position = 0",
     "DELETE FROM tandem.takes",
+    "DELETE FROM tandem.group_members",
     "INSERT INTO tandem.lanes (queue, priority) VALUES ('mine', 1)",
     "UPDATE tandem.claim_batches SET task_ids = '{}'",
     "UPDATE tandem.processors SET processor_id = gen_random_uuid()",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import creator_pb2_grpc, task_pb2
 from tandem_creator.running import RunningCreator, Timing, running_creator
 from tandem_creator.settings import CreatorSettings
+from tests.support.proxy import Proxy
 
 if TYPE_CHECKING:
     from tandem.v1.creator_pb2_grpc import CreatorServiceAsyncStub
@@ -23,19 +24,25 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def served(
-    url: str, *, require_request_id: bool = False, **timing: float
+    url: str, *, proxy: Proxy | None = None, **options: Any
 ) -> AsyncIterator[CreatorServiceAsyncStub]:
-    """A client of a creator that serves for the length of the block."""
-    async with opened(url, require_request_id=require_request_id, **timing) as (
-        stub,
-        _,
-    ):
+    """A client of a creator that serves for the length of the block.
+
+    A proxy that is given leads to it from then on.
+    """
+    async with opened(url, **options) as (stub, creator):
+        if proxy is not None:
+            proxy.target = f"127.0.0.1:{creator.port}"
         yield stub
 
 
 @asynccontextmanager
 async def opened(
-    url: str, *, require_request_id: bool = False, **timing: float
+    url: str,
+    *,
+    require_request_id: bool = False,
+    channel_options: Sequence[tuple[str, Any]] = (),
+    **timing: float,
 ) -> AsyncIterator[tuple[CreatorServiceAsyncStub, RunningCreator]]:
     """As `served`, with a look at the creator from inside."""
     settings = CreatorSettings(
@@ -47,7 +54,7 @@ async def opened(
     async with running_creator(settings, timing=Timing(**timing)) as creator:
         target = f"127.0.0.1:{creator.port}"
         # A channel outlives its creator, to see how it ends its streams.
-        channel = grpc.aio.insecure_channel(target)
+        channel = grpc.aio.insecure_channel(target, options=channel_options)
         yield creator_pb2_grpc.CreatorServiceStub(channel), creator
 
 

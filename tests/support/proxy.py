@@ -19,6 +19,7 @@ class Proxy:
         self._answers = True
         self._open: set[asyncio.StreamWriter] = set()
         self._deaf: set[asyncio.StreamWriter] = set()
+        self._dead: set[asyncio.StreamWriter] = set()
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -34,10 +35,14 @@ class Proxy:
         """Nothing more comes back on what is open, not even its end; the rest is whole."""
         self._deaf |= self._open
 
+    def die(self) -> None:
+        """Nothing more passes on what is open, either way, not even its end."""
+        self._dead |= self._open
+
     def cut(self) -> None:
         """Break what is open; what is opened later is broken at once."""
         self._whole = False
-        for writer in self._open | self._deaf:
+        for writer in self._open | self._deaf | self._dead:
             writer.transport.abort()
 
     def heal(self) -> None:
@@ -70,11 +75,13 @@ class Proxy:
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
+                if writer in self._dead:
+                    continue
                 if answers and (not self._answers or writer in self._deaf):
                     continue
                 writer.write(data)
                 await writer.drain()
-        if not (answers and writer in self._deaf):
+        if not (writer in self._dead or (answers and writer in self._deaf)):
             writer.close()
 
 

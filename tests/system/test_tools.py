@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import shutil
 from asyncio.subprocess import PIPE
 from typing import Any
 
-import pytest
-
 from tests.support.running_pair import ROOT, RunningPair
+from tests.support.tools import needs
 
 SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
@@ -20,12 +17,6 @@ REQUEST = {
     "request_id": "{{newUUID}}",
     "spec": {"project": "load", "type": "idle", "payload": {"n": 1}},
 }
-
-
-def needs(tool: str) -> pytest.MarkDecorator:
-    """Where tools are required, their absence fails the test by itself."""
-    absent = shutil.which(tool) is None and not os.environ.get("TANDEM_REQUIRE_TOOLS")
-    return pytest.mark.skipif(absent, reason=f"{tool} is not on the PATH")
 
 
 @needs("grpcurl")

@@ -3,28 +3,13 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from tandem_creator.holdings import Holdings
-from tandem_creator.members import Join, Member
-from tandem_creator.store.places import Lane
-
-LANE = Lane(1, "default", 3)
-
-
-def a_member(credit: int = 0, *, types: frozenset[str] | None = None) -> Member:
-    join = Join(
-        group="processors",
-        processor_id=uuid4(),
-        queues=frozenset({"default"}),
-        types=types,
-    )
-    member = Member(join)
-    if credit:
-        member.grant(credit)
-    return member
+from tandem_creator.members import Member
+from tests.support.members_here import EMAIL, LANE, a_member
 
 
 def holding(count: int) -> tuple[Holdings, list[UUID]]:
     holdings, task_ids = Holdings(), [uuid4() for _ in range(count)]
-    holdings.add(7, LANE, ids=[(task_id, "email") for task_id in task_ids], now=0.0)
+    holdings.add(7, LANE, ids=[(task_id, EMAIL) for task_id in task_ids], now=0.0)
     return holdings, task_ids
 
 
@@ -116,17 +101,6 @@ def test_an_id_given_back_long_ago_still_goes_to_another_member_first() -> None:
     holdings.hand_out(LANE, members=[member, other], now=5.0)
 
     assert (sent_to(member), sent_to(other)) == ([], [str(task_ids[0])])
-
-
-def test_what_a_silent_member_was_sent_is_announced_again() -> None:
-    holdings, task_ids = holding(1)
-    silent, other = a_member(1), a_member(1)
-    holdings.hand_out(LANE, members=[silent], now=1.0)
-
-    holdings.recall_silent(before=2.0, now=11.0)
-    holdings.hand_out(LANE, members=[silent, other], now=11.0)
-
-    assert sent_to(other) == [str(task_ids[0])]
 
 
 def test_what_waits_for_credit_too_long_is_left_to_others() -> None:

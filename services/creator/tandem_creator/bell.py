@@ -26,6 +26,9 @@ LONGEST_WAIT: Final = 5.0
 
 CONNECT_LIMIT: Final = 10.0
 
+BROKEN: Final = (*calls.STORE_AWAY, StoreUnavailable, asyncpg.PostgresError)
+"""Whatever may be wrong with a bell: it costs seconds, and nothing else."""
+
 # In a transaction of its own: inside the one that creates, a notification takes
 # a lock of the whole cluster until its commit is flushed.
 NOTIFY: Final = "SELECT pg_notify($1, $2)"
@@ -38,6 +41,7 @@ class Bell:
         self._pool = pool
         self._here = here
         self._rung = asyncio.Event()
+        self._is_broken = False
         self.name = uuid4().hex
 
     def ring(self) -> None:
@@ -60,8 +64,12 @@ class Bell:
     async def _notify(self) -> None:
         try:
             await self._pool.execute(NOTIFY, CHANNEL, self.name)
-        except (*calls.STORE_AWAY, StoreUnavailable) as error:
-            log.warning("bell not rung", error=type(error).__name__)
+        except BROKEN as error:
+            if not self._is_broken:
+                log.warning("bell not rung", error=type(error).__name__)
+            self._is_broken = True
+        else:
+            self._is_broken = False
 
 
 class Listener:
@@ -80,8 +88,10 @@ class Listener:
         while True:
             try:
                 await self._listen()
-            except calls.STORE_AWAY as error:
-                log.warning("not listening", error=type(error).__name__)
+            except BROKEN as error:
+                # Once for each time that it was heard before.
+                if self._wait == FIRST_WAIT:
+                    log.warning("not listening", error=type(error).__name__)
             await asyncio.sleep(self._wait)
             self._wait = min(self._wait * 2, LONGEST_WAIT)
 

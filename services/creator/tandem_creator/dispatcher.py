@@ -13,6 +13,8 @@ import structlog
 
 from tandem import calls
 from tandem.errors import StoreUnavailable
+from tandem_creator.census import Census
+from tandem_creator.hearing import Hearing
 from tandem_creator.holdings import Holdings
 from tandem_creator.horizon import Horizon
 from tandem_creator.ledger import Ledger
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 
 ROUND_SECONDS: Final = 1.0
 """Between looks for what no bell tells: resumed queues, and takes of the dead."""
+
+BOUT_SECONDS: Final = 0.1
+"""After so long a backlog is left for a moment, to see what became urgent meanwhile."""
 
 
 class Dispatcher:
@@ -40,6 +45,8 @@ class Dispatcher:
         self._turns = Turns()
         self._ledger = Ledger(pool, reader, holdings=self._holdings, resend=resend)
         self._supply = Supply(pool, reader, horizon=horizon)
+        self._hearing = Hearing(reader.group, self._holdings, resend=resend)
+        self._census = Census(pool, reader)
         self._next_round = 0.0
         self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -47,7 +54,9 @@ class Dispatcher:
     @property
     def is_idle(self) -> bool:
         """Whether it has nobody to serve, and nothing to answer for."""
-        return not self._members and not self._holdings.take_ids
+        return (
+            not self._members and not self._holdings.take_ids and self._census.is_empty
+        )
 
     def join(self, member: Member) -> None:
         self._members.append(member)
@@ -65,10 +74,12 @@ class Dispatcher:
         self._wake.set()
 
     def confirm(self, member: Member, task_ids: Collection[UUID]) -> None:
+        member.answer(now=self._clock())
         self._holdings.confirm(member, task_ids)
         self._wake.set()
 
     def give_back(self, member: Member, task_ids: Collection[UUID]) -> None:
+        member.answer(now=self._clock())
         self._holdings.give_back(member, task_ids, now=self._clock())
         self._wake.set()
 
@@ -86,6 +97,7 @@ class Dispatcher:
         """Leave what is held to other creators, at once."""
         async with self._busy:
             await self._ledger.release_all()
+            await self._census.keep((), now=self._clock())
 
     async def _try_once(self) -> None:
         self._wake.clear()
@@ -99,7 +111,10 @@ class Dispatcher:
     async def run_once(self) -> None:
         """Settle accounts, and hand out what there is credit for."""
         is_round = self._clock() >= self._next_round
+        if is_round:
+            self._hearing.judge(self._members, now=self._clock())
         await self._ledger.settle(self._members, now=self._clock())
+        await self._census.keep(self._members, now=self._clock())
         if is_round:
             self._next_round = self._clock() + ROUND_SECONDS
             await self._ledger.refresh(now=self._clock())
@@ -119,15 +134,25 @@ class Dispatcher:
 
     async def _retake(self) -> None:
         """Take over what is lost, for as long as there is credit for it."""
+        end = self._clock() + BOUT_SECONDS
         while self._has_credit():
-            if not await self._ledger.retake(self._members, now=self._clock()):
+            if self._clock() > end:
+                self._next_round = 0.0
+                return
+            if not await self._ledger.retake(
+                self._hearing_members(), now=self._clock()
+            ):
                 return
             for lane in self._holdings.lanes_waiting().values():
                 self._hand_out(lane)
 
     async def _serve(self) -> None:
         lanes = {**self._supply.lanes, **self._holdings.lanes_waiting()}
+        end = self._clock() + BOUT_SECONDS
         while lanes and self._has_credit():
+            if self._clock() > end:
+                self._wake.set()
+                return
             lane = self._turns.next(lanes.values())
             if not await self._serve_lane(lane):
                 del lanes[lane.lane_id]
@@ -136,7 +161,7 @@ class Dispatcher:
         """One turn of one lane. Whether another one may bring more."""
         if self._hand_out(lane):
             return True
-        taken = await self._supply.take(lane, self._members)
+        taken = await self._supply.take(lane, self._hearing_members())
         if taken is None:
             return False
         if taken.take_id is not None:
@@ -152,5 +177,11 @@ class Dispatcher:
         self._members.rotate(-1)
         return tuple(self._members)
 
+    def _hearing_members(self) -> list[Member]:
+        """Those for whom ids are taken. What only the deaf run is left to others."""
+        now = self._clock()
+        return [m for m in self._members if not m.is_deaf or m.room(now=now)]
+
     def _has_credit(self) -> bool:
-        return any(member.credit > 0 for member in self._members)
+        now = self._clock()
+        return any(member.room(now=now) > 0 for member in self._members)

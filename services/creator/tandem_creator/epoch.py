@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 import structlog
 
+from tandem import calls
+from tandem.errors import StoreUnavailable
 from tandem.postgres.logins import Connection
 from tandem_creator.store.positions import enter_epoch
 
 log = structlog.get_logger()
+
+WATCH_SECONDS: Final = 1.0
+"""Between two looks for another history, where no connection tells of one."""
 
 
 class Epoch:
@@ -38,3 +46,11 @@ class Epoch:
         self._current = found
         for forget in self._changed:
             forget()
+
+    async def watch(self, connection: Connection) -> None:
+        """Enter it again and again, until cancelled: a pooler outlives a failover."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            # Whoever looks for the settled position says that the database is away.
+            with suppress(*calls.STORE_AWAY, StoreUnavailable):
+                await self.enter(connection)

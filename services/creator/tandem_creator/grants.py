@@ -64,10 +64,17 @@ EXPECTED: Final = Expected(
                     "from_position",
                     "to_position",
                     "types",
+                    "task_projects",
                     "member_id",
                 }
             ),
-            "UPDATE": frozenset({"types", "member_id", "take_time"}),
+            "UPDATE": frozenset({"types", "task_projects", "member_id", "take_time"}),
+            "DELETE": ALL,
+        },
+        "group_members": {
+            "SELECT": ALL,
+            "INSERT": frozenset({"group_name", "creator_name", "members", "deaf"}),
+            "UPDATE": frozenset({"members", "deaf", "update_time"}),
             "DELETE": ALL,
         },
         "content_windows": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from uuid import uuid4
@@ -85,8 +85,12 @@ class Groups:
         except calls.STORE_AWAY as error:
             log.warning("takes not released", error=type(error).__name__)
 
-    async def consume(self, requests: AsyncIterator[Any]) -> AsyncIterator[Response]:
+    async def consume(
+        self, requests: AsyncIterator[Any], *, ready: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Response]:
         """Yield what a member is to be sent, until it leaves.
+
+        Awaits `ready` once it has joined.
 
         Raises:
             InvalidRequest: a message of its is out of turn, or has bad fields.
@@ -98,6 +102,7 @@ class Groups:
             listening = asyncio.create_task(_listen(messages, dispatcher, member))
             listening.add_done_callback(lambda _: member.is_wanted.set())
             try:
+                await ready()
                 async for message in self._messages(member, listening):
                     yield message
             finally:
@@ -114,7 +119,7 @@ class Groups:
                 self._pool, reader, horizon=self._horizon, resend=self._resend
             )
             self._dispatchers[join.group] = dispatcher
-        member = Member(join)
+        member = Member(join, now=asyncio.get_running_loop().time())
         dispatcher.join(member)
         if is_new:
             self._new.put_nowait(join.group)
@@ -128,6 +133,7 @@ class Groups:
     async def _messages(
         self, member: Member, listening: asyncio.Task[None]
     ) -> AsyncIterator[Response]:
+        clock = asyncio.get_running_loop().time
         while not listening.done():
             if self._is_closed:
                 raise Stopping("this creator is shutting down")
@@ -135,7 +141,9 @@ class Groups:
             if message is None and await self._is_quiet(member):
                 message = member.frame()
             if message is not None:
+                member.begin_sending(now=clock())
                 yield message
+                member.end_sending()
         # What ended it: the member's leave, or a message that was refused.
         await listening
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from tandem_creator.members import Member
-from tandem_creator.store.places import Lane
+from tandem_creator.store.places import Kind, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Out:
     """With whom an id is, and since when."""
 
     member: Member
-    type: str
+    kind: Kind
     since: float
 
 
@@ -26,7 +27,7 @@ class Holding:
     take_id: int
     lane: Lane
     idle_since: float
-    waiting: dict[UUID, str]
+    waiting: dict[UUID, Kind]
     out: dict[UUID, Out] = field(default_factory=dict)
 
     @property
@@ -35,10 +36,9 @@ class Holding:
 
     def suits(self, member: Member, task_id: UUID, *, now: float) -> bool:
         """Whether the member may be sent this id, if it has credit."""
-        type_ = self.waiting[task_id]
-        return member.runs(self.lane.queue, type_) and not member.refuses(
-            task_id, now=now
-        )
+        return member.takes(
+            self.lane.queue, self.waiting[task_id]
+        ) and not member.refuses(task_id, now=now)
 
     def is_stranded(self, members: Collection[Member], *, now: float) -> bool:
         """Whether an id waits that none of these may be sent."""
@@ -53,7 +53,7 @@ class Holding:
 
     def recall(self, task_id: UUID, *, now: float) -> None:
         """This id is to be announced again."""
-        self.waiting[task_id] = self.out.pop(task_id).type
+        self.waiting[task_id] = self.out.pop(task_id).kind
         self.idle_since = now
 
 
@@ -69,7 +69,7 @@ class Holdings:
         return self._by_take.keys()
 
     def add(
-        self, take_id: int, lane: Lane, *, ids: Iterable[tuple[UUID, str]], now: float
+        self, take_id: int, lane: Lane, *, ids: Iterable[tuple[UUID, Kind]], now: float
     ) -> None:
         holding = Holding(take_id, lane, now, dict(ids))
         self._by_take[take_id] = holding
@@ -86,15 +86,15 @@ class Holdings:
                 able = [
                     member
                     for member, task_ids in sent.items()
-                    if member.credit > len(task_ids)
+                    if member.room(now=now) > len(task_ids)
                     and holding.suits(member, task_id, now=now)
                 ]
                 if able:
-                    member = min(able, key=lambda each: each.has_refused(task_id))
+                    member = min(able, key=partial(_reluctance, task_id))
                     # Its next turn comes after everybody else's.
                     sent[member] = [*sent.pop(member), task_id]
                     holding.hand_out(task_id, member, now=now)
-        return sum(member.send(task_ids) for member, task_ids in sent.items())
+        return sum(member.send(task_ids, now=now) for member, task_ids in sent.items())
 
     def confirm(self, member: Member, task_ids: Iterable[UUID]) -> None:
         """These need not be sent again. Ids that are not with this member are ignored."""
@@ -119,13 +119,16 @@ class Holdings:
             ]:
                 holding.recall(task_id, now=now)
 
-    def recall_silent(self, *, before: float, now: float) -> None:
-        """Announce again what was handed out before that moment, and not answered for."""
+    def unanswered(
+        self, *, now: float, patience: Callable[[Member], float]
+    ) -> dict[Member, list[UUID]]:
+        """Which ids their members have had for longer than is their patience."""
+        found: dict[Member, list[UUID]] = {}
         for holding in self._by_take.values():
-            silent = [(t, o) for t, o in holding.out.items() if o.since < before]
-            for task_id, out in silent:
-                holding.recall(task_id, now=now)
-                out.member.refuse([task_id], now=now)
+            for task_id, out in holding.out.items():
+                if out.since < now - patience(out.member):
+                    found.setdefault(out.member, []).append(task_id)
+        return found
 
     def remove_done(self) -> list[int]:
         """Take ids whose every id is confirmed; they are held no more."""
@@ -166,3 +169,8 @@ class Holdings:
                 if self._by_task.get(task_id) is holding:
                     del self._by_task[task_id]
         return [holding.take_id for holding in removed]
+
+
+def _reluctance(task_id: UUID, member: Member) -> tuple[bool, bool]:
+    """Who of those that may be sent an id is asked last."""
+    return member.is_deaf, member.has_refused(task_id)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from tandem import calls, limits
+from tandem.access import current_caller
 from tandem.errors import InvalidRequest, Violation
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
@@ -57,6 +58,7 @@ def _parse_join(join: Request.Join) -> Join:
         processor_id=processor_id,
         queues=frozenset(queues),
         types=frozenset(types) or None,
+        caller=current_caller.get(),
     )
 
 

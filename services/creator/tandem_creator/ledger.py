@@ -8,7 +8,13 @@ from typing import Final
 import asyncpg
 
 from tandem_creator.holdings import Holdings
-from tandem_creator.members import REFUSAL_SECONDS, Member, queues_of, types_of
+from tandem_creator.members import (
+    REFUSAL_SECONDS,
+    Member,
+    queues_of,
+    readable_by,
+    types_of,
+)
 from tandem_creator.store import takes
 from tandem_creator.store.places import Reader
 
@@ -38,7 +44,6 @@ class Ledger:
             await takes.strike(self._pool, self._reader, done)
         for member in members:
             member.forgive(now=now)
-        self._holdings.recall_silent(before=now - self._resend, now=now)
         idle = now - IDLE_SECONDS
         if stranded := self._holdings.remove_stranded(members, before=idle, now=now):
             if members:
@@ -59,20 +64,27 @@ class Ledger:
         held = list(self._holdings.take_ids)
         if not held or now < self._next_refresh:
             return
-        self._next_refresh = now + self._resend / 4
+        self._next_refresh = now + self._resend / 6
         ours = await takes.refresh(self._pool, self._reader, held)
         self._holdings.remove_all_but(ours)
 
     async def retake(self, members: Collection[Member], *, now: float) -> bool:
         """Take over one take that nobody answers for. Whether there was one."""
         self._released = {t: end for t, end in self._released.items() if end > now}
+        silent_for = self._resend / 2
         found = await takes.retake(
             self._pool,
             self._reader,
             queues_of(members),
             types=types_of(members),
-            silent_for=self._resend,
+            silent_for=silent_for,
             but_not={*self._holdings.take_ids, *self._released},
+            projects=await readable_by(
+                members,
+                lambda: takes.read_lost_projects(
+                    self._pool, self._reader, silent_for=silent_for
+                ),
+            ),
         )
         if found is not None:
             self._holdings.add(found.take_id, found.lane, ids=found.ids, now=now)

@@ -93,14 +93,11 @@ async def running_creator(
         await require_privileges(pool, EXPECTED)
         parts = _assemble(settings, pool, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
-        for daemon in (
-            parts.batcher,
-            parts.bell,
-            parts.listener,
-            parts.groups,
-            parts.statistics,
-        ):
+        for daemon in (parts.batcher, parts.bell, parts.groups, parts.statistics):
             daemons.start(daemon.run())
+        # Through a pooler the ear would stay with a session that others use.
+        pooled = settings.pooler
+        daemons.start(epoch.watch(pool) if pooled else parts.listener.run())
         server = parts.server
         port = await server.start()
         daemons.start(parts.horizon.run(server.set_serving))

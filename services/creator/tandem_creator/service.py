@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -111,13 +111,13 @@ class CreatorServicer:
     async def StreamCreatedTasks(
         self, request: pb.StreamCreatedTasksRequest, context: Context
     ) -> AsyncIterator[pb.StreamCreatedTasksResponse]:
-        async for response in self._stream.follow(request):
+        async for response in self._stream.follow(request, ready=_begun(context)):
             yield response
 
     async def ConsumeCreatedTasks(
         self, requests: AsyncIterator[pb.ConsumeCreatedTasksRequest], context: Context
     ) -> AsyncIterator[pb.ConsumeCreatedTasksResponse]:
-        async for response in self._groups.consume(requests):
+        async for response in self._groups.consume(requests, ready=_begun(context)):
             yield response
 
     async def LookupTask(
@@ -128,6 +128,15 @@ class CreatorServicer:
         task = render(row, full=lookup.full)
         bind_contextvars(task_id=task.task_id, request_id=task.request_id)
         return pb.LookupTaskResponse(task=task)
+
+
+def _begun(context: Context) -> Callable[[], Awaitable[None]]:
+    """Says that a stream has begun.
+
+    Until then gRPC repeats the call by itself, and goes on with that over a path that
+    is dead, in place of telling its caller.
+    """
+    return partial(context.send_initial_metadata, ())
 
 
 def _noted(response: pb.CreateTaskResponse) -> pb.CreateTaskResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import asyncpg
@@ -40,11 +40,14 @@ class Stream:
         self._frame = frame
 
     async def follow(
-        self, request: pb.StreamCreatedTasksRequest
+        self,
+        request: pb.StreamCreatedTasksRequest,
+        *,
+        ready: Callable[[], Awaitable[None]],
     ) -> AsyncIterator[Response]:
         """Yield what the subscriber asked for, until it leaves.
 
-        No connection is held while a message waits to be taken.
+        Awaits `ready` once its place is found. No connection is held while a message waits to be taken.
 
         Raises:
             InvalidRequest: names every field at fault.
@@ -56,6 +59,7 @@ class Stream:
             following, pool=self._pool, horizon=self._horizon, epoch=self._epoch
         )
         end = await read_last(self._pool) if following.until_caught_up else None
+        await ready()
         if following.from_now:
             yield self._message(following, Page((), place))
         # A database that reads while a message is sent: catching up goes twice as fast.

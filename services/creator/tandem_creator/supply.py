@@ -9,8 +9,15 @@ from typing import Final
 import asyncpg
 
 from tandem_creator.horizon import Horizon
-from tandem_creator.members import Member, queues_of, types_of
-from tandem_creator.store.places import Lane, Reader, Taken, read_news, take
+from tandem_creator.members import Member, queues_of, readable_by, types_of
+from tandem_creator.store.places import (
+    Lane,
+    Reader,
+    Taken,
+    read_news,
+    read_projects_ahead,
+    take,
+)
 
 PACE_SECONDS: Final = 0.05
 """Between two takes from a lane: each rewrites the row of the group's place."""
@@ -56,16 +63,23 @@ class Supply:
     async def take(self, lane: Lane, members: Iterable[Member]) -> Taken | None:
         """The lane's next ids for these members; None if there are none for now."""
         wants = [member for member in members if lane.queue in member.queues]
-        credit = sum(member.credit for member in wants)
+        credit = sum(member.room(now=self._clock()) for member in wants)
         if lane.lane_id not in self._lanes or not credit or self._must_wait(lane):
             return None
+        settled = self._horizon.settled
         taken = await take(
             self._pool,
             self._reader,
             lane,
-            settled=self._horizon.settled,
+            settled=settled,
             most=self._most(lane, credit),
             types=types_of(wants),
+            projects=await readable_by(
+                wants,
+                lambda: read_projects_ahead(
+                    self._pool, self._reader, lane, settled=settled
+                ),
+            ),
         )
         self._note(lane, taken)
         return taken

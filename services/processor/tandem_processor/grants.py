@@ -50,6 +50,7 @@ EXPECTED: Final = Expected(
         "lanes": {"SELECT": ALL},
         "group_places": {"SELECT": ALL},
         "takes": {"SELECT": ALL},
+        "group_members": {"SELECT": ALL},
         "queues": {
             "SELECT": ALL,
             "INSERT": frozenset({"queue", "paused"}),

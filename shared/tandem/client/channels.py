@@ -13,11 +13,14 @@ import grpc
 from tandem import limits
 
 KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
-    # With the timeout less than a stream's silence: the connection is judged first.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # Together less than ten seconds, and than a stream's silence: the connection is
+    # judged first.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
     # Without it a dead path is noticed after a minute, whatever keepalive says.
-    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),
+    # A stream that only listens sends no data for hours.
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 RECONNECT: Final[tuple[tuple[str, Any], ...]] = (

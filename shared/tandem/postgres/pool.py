@@ -36,6 +36,11 @@ PLANS_BY_KEYS: Final = MappingProxyType(
     }
 )
 
+AT_POOLER: Final = (
+    "; behind a pooler a session has the settings of its login: make them with"
+    " ALTER ROLE ... SET, as docs/operations.md shows, and let the pooler reconnect"
+)
+
 READ_SETTINGS: Final = """
 SELECT lower(name) AS name, setting
 FROM pg_settings
@@ -52,7 +57,7 @@ async def create_pool(
     lock_timeout: float = 5.0,
     statement_timeout: float = 15.0,
     idle_in_transaction_timeout: float = 10.0,
-    statement_cache_size: int = 100,
+    pooler: bool = False,
     by_keys: bool = False,
 ) -> asyncpg.Pool:
     """Open a pool and prove its first session. The caller closes it.
@@ -69,7 +74,9 @@ async def create_pool(
         lock_timeout: seconds that a statement waits for a lock.
         statement_timeout: seconds that a statement may take.
         idle_in_transaction_timeout: seconds that a transaction may do nothing.
-        statement_cache_size: 0 for a pooler that cannot keep prepared statements.
+        pooler: the URL leads to a pooler that gives each transaction another session.
+            Settings are then those of the login, which are checked and not made, and
+            no statement is kept prepared.
         by_keys: every statement finds its rows by keys, so that each is planned once.
 
     Raises:
@@ -87,7 +94,7 @@ async def create_pool(
 
     async def prove(connection: asyncpg.Connection) -> None:
         require_version(connection)
-        await require_settings(connection, settings)
+        await require_settings(connection, settings, hint=AT_POOLER if pooler else "")
         if on_connect is not None:
             await on_connect(connection)
 
@@ -98,9 +105,22 @@ async def create_pool(
         init=prove,
         timeout=CONNECT_LIMIT,
         command_timeout=statement_timeout + REPLY_SLACK,
-        statement_cache_size=statement_cache_size,
-        server_settings={"application_name": application_name, **settings},
+        # What is asked for at connect would reach none of the pooler's sessions.
+        server_settings={
+            "application_name": application_name,
+            **({} if pooler else settings),
+        },
+        **(BEHIND_POOLER if pooler else {}),
     )
+
+
+async def _leave(_connection: object) -> None:
+    """The next session is another one: there is nothing to clean."""
+
+
+BEHIND_POOLER: Final[Mapping[str, Any]] = MappingProxyType(
+    {"statement_cache_size": 0, "reset": _leave}
+)
 
 
 def _session_settings(
@@ -123,11 +143,12 @@ def _session_settings(
 
 
 async def require_settings(
-    connection: asyncpg.Connection, wanted: Mapping[str, str]
+    connection: asyncpg.Connection, wanted: Mapping[str, str], *, hint: str = ""
 ) -> None:
     """Refuse a session in which a setting did not take.
 
     A pooler may drop what a client asks for at connect, without a word.
+    The hint says what to do about it.
 
     Raises:
         PostgresUnfit: with every setting that is not as wanted.
@@ -140,7 +161,9 @@ async def require_settings(
         if not _is_as_wanted(name, found.get(name), value)
     ]
     if wrong:
-        raise PostgresUnfit(f"this session is not safe to use: {'; '.join(wrong)}")
+        raise PostgresUnfit(
+            f"this session is not safe to use: {'; '.join(wrong)}{hint}"
+        )
 
 
 def _is_as_wanted(name: str, found: Any, wanted: str) -> bool:

@@ -157,6 +157,7 @@ class CreatorServiceServicer:
     def ConsumeCreatedTasks(self, request_iterator, context):
         """Shares created ids among the members of a group: each id goes to one member that has credit.
 
+        A member is sent only ids of tasks that its caller may read; the others are kept for other members.
         The group's place is kept by the service, also while it has no members. Ids that a member did not
         confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
         after any break: what was claimed meanwhile is found claimed.

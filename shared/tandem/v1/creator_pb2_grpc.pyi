@@ -95,6 +95,7 @@ class CreatorServiceStub:
     ConsumeCreatedTasks: _grpc.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]
     """Shares created ids among the members of a group: each id goes to one member that has credit.
 
+    A member is sent only ids of tasks that its caller may read; the others are kept for other members.
     The group's place is kept by the service, also while it has no members. Ids that a member did not
     confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
     after any break: what was claimed meanwhile is found claimed.
@@ -179,6 +180,7 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     ConsumeCreatedTasks: _aio.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]  # type: ignore[assignment]
     """Shares created ids among the members of a group: each id goes to one member that has credit.
 
+    A member is sent only ids of tasks that its caller may read; the others are kept for other members.
     The group's place is kept by the service, also while it has no members. Ids that a member did not
     confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
     after any break: what was claimed meanwhile is found claimed.
@@ -284,6 +286,7 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_creator_pb2.ConsumeCreatedTasksResponse], _abc.AsyncIterator[_creator_pb2.ConsumeCreatedTasksResponse]]:
         """Shares created ids among the members of a group: each id goes to one member that has credit.
 
+        A member is sent only ids of tasks that its caller may read; the others are kept for other members.
         The group's place is kept by the service, also while it has no members. Ids that a member did not
         confirm are sent again, to any member, once it is gone or silent past the limit. Safe to open again
         after any break: what was claimed meanwhile is found claimed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +38,24 @@ VALUES ($1, $2, 0)
 ON CONFLICT DO NOTHING
 """
 
+# For readers who may not see everything: what they are about to come to.
+READ_PROJECTS_AHEAD: Final = """
+SELECT DISTINCT
+    (SELECT t.project FROM tandem.tasks AS t WHERE t.task_id = s.task_id) AS project
+FROM tandem.group_places AS p
+CROSS JOIN LATERAL (
+    SELECT c.task_id
+    FROM tandem.task_status AS c
+    WHERE c.lane_id = p.lane_id
+      AND c.position > p.position
+      AND c.position <= $3
+    ORDER BY c.position
+    LIMIT $4
+) AS s
+WHERE p.group_name = $1
+  AND p.lane_id = $2
+"""
+
 # One statement, so that the place and the take move together or not at all. A
 # take that a crash forgets is taken again: its commit need not wait for the disk.
 TAKE: Final = """
@@ -61,14 +79,13 @@ WITH place AS (
 ),
 scanned AS (
     SELECT
-        s.task_id, s.position, s.type,
+        s.task_id, s.position, t.type, t.project,
         NOT $7 OR (s.state = 'PENDING' AND s.due_time IS NULL) AS is_open,
-        $6::text[] IS NULL OR s.type = ANY ($6::text[]) AS is_ours
+        $9::text[] IS NULL OR t.project = ANY ($9::text[]) AS is_readable,
+        $6::text[] IS NULL OR t.type = ANY ($6::text[]) AS is_run
     FROM place
     CROSS JOIN LATERAL (
-        SELECT
-            c.task_id, c.position, c.state, c.due_time,
-            (SELECT t.type FROM tandem.tasks AS t WHERE t.task_id = c.task_id) AS type
+        SELECT c.task_id, c.position, c.state, c.due_time
         FROM tandem.task_status AS c
         WHERE c.lane_id = $2
           AND c.position > place.position
@@ -76,15 +93,23 @@ scanned AS (
         ORDER BY c.position
         LIMIT $5
     ) AS s
+    LEFT JOIN LATERAL (
+        SELECT a.type, a.project
+        FROM tandem.tasks AS a
+        WHERE a.task_id = s.task_id
+        OFFSET 0
+    ) AS t ON true
 ),
 counted AS (
     SELECT
-        n.task_id, n.position, n.type, n.is_open, n.is_ours,
-        count(*) FILTER (WHERE n.is_open AND n.is_ours) OVER (ORDER BY n.position) AS nth
+        n.task_id, n.position, n.type, n.project, n.is_open, n.is_readable,
+        n.is_readable AND n.is_run AS is_ours,
+        count(*) FILTER (WHERE n.is_open AND n.is_readable AND n.is_run)
+            OVER (ORDER BY n.position) AS nth
     FROM scanned AS n
 ),
 seen AS (
-    SELECT c.task_id, c.position, c.type, c.is_ours
+    SELECT c.task_id, c.position, c.type, c.project, c.is_readable, c.is_ours
     FROM counted AS c
     WHERE c.nth <= $4
       AND c.is_open
@@ -106,14 +131,15 @@ moved AS (
 ),
 taken AS (
     INSERT INTO tandem.takes
-        (group_name, lane_id, from_position, to_position, types, member_id)
+        (group_name, lane_id, from_position, to_position, types, task_projects, member_id)
     SELECT
         $1, $2, m.from_position, m.to_position,
         array_agg(DISTINCT s.type),
+        array_agg(DISTINCT s.project),
         CASE WHEN s.is_ours THEN $8 END
     FROM moved AS m
     CROSS JOIN seen AS s
-    GROUP BY m.from_position, m.to_position, s.is_ours
+    GROUP BY m.from_position, m.to_position, s.is_readable, s.is_ours
     RETURNING take_id, member_id
 )
 SELECT
@@ -121,7 +147,8 @@ SELECT
     (SELECT count(*) FROM scanned) = reach.positions
         AND reach.positions < $5 AS is_exhausted,
     ARRAY(SELECT s.task_id FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS task_ids,
-    ARRAY(SELECT s.type FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS types
+    ARRAY(SELECT s.type FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS types,
+    ARRAY(SELECT s.project FROM seen AS s WHERE s.is_ours ORDER BY s.position) AS projects
 FROM place
 CROSS JOIN reach
 """
@@ -136,12 +163,19 @@ class Lane:
     priority: int
 
 
+class Kind(NamedTuple):
+    """What decides who may be sent a task's id."""
+
+    type: str
+    project: str
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Ids to announce, each with its type, and the record that answers for them."""
+    """Ids to announce, each with its kind, and the record that answers for them."""
 
     take_id: int | None
-    ids: Sequence[tuple[UUID, str]]
+    ids: Sequence[tuple[UUID, Kind]]
     is_exhausted: bool
     """Nothing settled is left in the lane for now."""
 
@@ -175,6 +209,16 @@ async def read_news(
     return [Lane(r["lane_id"], r["queue"], r["priority"]) for r in records]
 
 
+async def read_projects_ahead(
+    pool: asyncpg.Pool, reader: Reader, lane: Lane, *, settled: int
+) -> list[str]:
+    """The projects of what the group's next take may look at."""
+    records = await pool.fetch(
+        READ_PROJECTS_AHEAD, reader.group, lane.lane_id, settled, WINDOW
+    )
+    return [record["project"] for record in records if record["project"] is not None]
+
+
 async def take(
     pool: asyncpg.Pool,
     reader: Reader,
@@ -183,10 +227,11 @@ async def take(
     settled: int,
     most: int,
     types: Collection[str] | None,
+    projects: Collection[str] | None = None,
 ) -> Taken | None:
-    """Move the group's place on, over at most `most` ids of these types.
+    """Move the group's place on, over at most `most` ids of these types and projects.
 
-    Ids of other types that are passed over go into a take without a member.
+    Other ids that are passed over go into takes without a member.
     None: another creator is taking from this lane at this moment.
     """
     record = await pool.fetchrow(
@@ -199,10 +244,12 @@ async def take(
         None if types is None else list(types),
         reader.works,
         reader.name,
+        None if projects is None else list(projects),
     )
     if record is None:
         return None
-    ids = list(zip(record["task_ids"], record["types"], strict=True))
+    kinds = map(Kind, record["types"], record["projects"])
+    ids = list(zip(record["task_ids"], kinds, strict=True))
     take_id = record["take_id"]
     exhausted = record["is_exhausted"]
     return Taken(take_id, ids if take_id is not None else [], exhausted)
