@@ -261,8 +261,9 @@ SELECT $1, s.lane_id, s.position FROM tandem.task_status AS s WHERE s.task_id = 
 """
 
 TAKE = """
-INSERT INTO tandem.takes (group_name, lane_id, from_position, to_position, types)
-SELECT $1, s.lane_id, s.position - 1, s.position, $3
+INSERT INTO tandem.takes
+    (group_name, lane_id, from_position, to_position, types, task_projects)
+SELECT $1, s.lane_id, s.position - 1, s.position, $3, $4
 FROM tandem.task_status AS s
 WHERE s.task_id = $2
 """
@@ -276,12 +277,14 @@ async def test_p8_tasks_that_would_never_be_announced_again_are_found(
 ) -> None:
     me = await join(processor_pool)
     taken, other_type, other_group, _, due = await create_many(creator_pool, 5)
+    other_project = await create_task(creator_pool, project="other")
     running = await run_task(creator_pool, processor_pool, me)
     await create_task(creator_pool)
     await owner_pool.execute(PLACE, "audit", running.task_id)
-    await owner_pool.execute(TAKE, "processors", taken, ["echo"])
-    await owner_pool.execute(TAKE, "processors", other_type, ["email"])
-    await owner_pool.execute(TAKE, "audit", other_group, ["echo"])
+    await owner_pool.execute(TAKE, "processors", taken, ["echo"], ["acme"])
+    await owner_pool.execute(TAKE, "processors", other_type, ["email"], None)
+    await owner_pool.execute(TAKE, "audit", other_group, ["echo"], None)
+    await owner_pool.execute(TAKE, "processors", other_project, ["echo"], ["acme"])
     await owner_pool.execute(
         "UPDATE tandem.task_status SET due_time = now() WHERE task_id = $1", due
     )
@@ -292,7 +295,7 @@ async def test_p8_tasks_that_would_never_be_announced_again_are_found(
     await owner_pool.execute(PLACE, "processors", running.task_id)
 
     text = await found(database, "lost announcements")
-    assert f": 3, from {other_type} on" in text
+    assert f": 4, from {other_type} on" in text
 
 
 async def test_p8_pending_tasks_that_no_processor_takes_are_found(
@@ -322,6 +325,19 @@ async def test_p8_a_dead_processor_takes_nothing(
     await owner_pool.execute("UPDATE tandem.processors SET state = 'DEAD'")
 
     assert "type echo" in await found(database, "lanes without a processor")
+
+
+async def test_p8_members_that_are_deaf_are_found(
+    database: Database, owner_pool: asyncpg.Pool
+) -> None:
+    told = "INSERT INTO tandem.group_members VALUES ($1, $2, 2, $3, now())"
+    await owner_pool.execute(told, "audit", "one", 0)
+    await owner_pool.execute(told, "processors", "one", 1)
+    await owner_pool.execute(told, "processors", "two", 0)
+
+    text = await found(database, "deaf members")
+
+    assert text == "group processors has deaf members: 1 of 4"
 
 
 async def test_a_task_that_lost_its_status_is_found(

@@ -202,17 +202,28 @@ async def test_the_lag_of_the_processors_is_what_is_still_to_be_sent_to_them(
     assert lags(stats) == {"processors": 2 + 2}
 
 
-async def test_the_members_of_the_processors_are_those_that_live(
-    counting: Counting, processor_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+TELL = """
+INSERT INTO tandem.group_members (group_name, creator_name, members, deaf, update_time)
+VALUES ($1, $2, $3, $4, now() - $5::interval)
+"""
+
+
+async def test_members_are_those_of_all_creators_that_told_lately(
+    counting: Counting, owner_pool: asyncpg.Pool
 ) -> None:
-    dead, *_ = [await join(processor_pool) for _ in range(3)]
-    await owner_pool.execute(
-        "UPDATE tandem.processors SET state = 'DEAD' WHERE processor_id = $1", dead
-    )
+    lately, long_ago = timedelta(seconds=15), timedelta(seconds=31)
+    await owner_pool.execute(TELL, "processors", "one", 3, 1, lately)
+    await owner_pool.execute(TELL, "processors", "two", 2, 1, timedelta(0))
+    await owner_pool.execute(TELL, "processors", "gone", 5, 5, long_ago)
+    await owner_pool.execute(TELL, "audit", "one", 1, 0, lately)
+    await owner_pool.execute(TELL, "nobody", "gone", 1, 0, long_ago)
 
-    [group] = (await counting()).groups
+    groups = (await counting()).groups
 
-    assert (group.group, group.members) == ("processors", 2)
+    assert [(each.group, each.members, each.deaf_members) for each in groups] == [
+        ("audit", 1, 0),
+        ("processors", 5, 2),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ async def test_the_stats_are_tables_for_people_and_json_for_machines(
     [counted] = (await tandem("--json", "stats", environ=environ)).json_lines()
 
     assert shown.code == 0, shown.err
-    for words in (("slow", "PENDING", "1"), ("processors", "1", "2"), ("LIVE", "echo")):
+    for words in (("slow", "PENDING", "1"), ("processors", "1"), ("LIVE", "echo")):
         assert any(
             all(word in line for word in words) for line in shown.out.splitlines()
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -27,10 +26,12 @@ SELECT
 FROM tandem.group_places AS p
 """
 
-COUNT_WORKERS: Final = """
-SELECT count(*)
-FROM tandem.processors AS p
-WHERE p.state = 'LIVE'
+# Creators write at least every ten seconds.
+COUNT_MEMBERS: Final = """
+SELECT g.group_name, sum(g.members)::integer AS members, sum(g.deaf)::integer AS deaf
+FROM tandem.group_members AS g
+WHERE g.update_time > now() - interval '30 seconds'
+GROUP BY g.group_name
 """
 
 READ_PROCESSORS: Final = """
@@ -49,6 +50,15 @@ class LaneRow:
     lane_id: int
     queue: str
     paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCount:
+    """Members of one group."""
+
+    members: int = 0
+    deaf: int = 0
+    """Of them, those that take nothing, or answer for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +85,10 @@ async def read_bands(connection: Connection) -> dict[str, dict[int, int]]:
     return bands
 
 
-async def count_members(connection: Connection) -> Mapping[str, int]:
-    """The members of each group, as far as the database knows them."""
-    return {WORKERS: await connection.fetchval(COUNT_WORKERS)}
+async def count_members(connection: Connection) -> dict[str, MemberCount]:
+    """The members of each group that has any, over all creators."""
+    rows = await connection.fetch(COUNT_MEMBERS)
+    return {row["group_name"]: MemberCount(row["members"], row["deaf"]) for row in rows}
 
 
 async def read_processors(connection: Connection) -> list[ProcessorRow]:

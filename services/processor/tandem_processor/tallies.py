@@ -11,7 +11,7 @@ from tandem import wire
 from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
 from tandem_processor.counts import Alike
-from tandem_processor.readers import WORKERS, LaneRow, ProcessorRow
+from tandem_processor.readers import WORKERS, LaneRow, MemberCount, ProcessorRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +77,16 @@ def _tallies(
 def groups(
     alike: Sequence[Alike],
     bands: Mapping[str, Mapping[int, int]],
-    members: Mapping[str, int],
+    members: Mapping[str, MemberCount],
 ) -> Iterator[pb.GroupStats]:
     """One for each group, by name."""
     for group in sorted({WORKERS, *bands, *members}):
         places = bands.get(group, {})
         lag = _unworked(alike, places) if group == WORKERS else _unread(alike, places)
-        yield pb.GroupStats(group=group, lag=lag, members=members.get(group, 0))
+        count = members.get(group, MemberCount())
+        yield pb.GroupStats(
+            group=group, lag=lag, members=count.members, deaf_members=count.deaf
+        )
 
 
 def _unread(alike: Iterable[Alike], bands: Mapping[int, int]) -> int:

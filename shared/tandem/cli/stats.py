@@ -65,9 +65,10 @@ def _queues(found: pb.GetStatsResponse) -> Table:
 
 
 def _groups(found: pb.GetStatsResponse) -> Table:
-    table = _table("GROUP", "NOT YET SENT", "MEMBERS")
+    table = _table("GROUP", "NOT YET SENT", "MEMBERS", "DEAF")
     for each in found.groups:
-        table.add_row(Text(each.group), f"{each.lag:,}", f"{each.members:,}")
+        numbers = (f"{each.lag:,}", f"{each.members:,}", _count_of(each.deaf_members))
+        table.add_row(Text(each.group), *numbers)
     return table
 
 
@@ -93,7 +94,7 @@ def _processors(found: pb.GetStatsResponse) -> Table:
 
 
 NUMBERS: Final = frozenset(
-    {"TASKS", "OLDEST DUE", "OVER 5 MIN", "NOT YET SENT", "MEMBERS"}
+    {"TASKS", "OLDEST DUE", "OVER 5 MIN", "NOT YET SENT", "MEMBERS", "DEAF"}
     | {"CREATED", "SUCCEEDED", "FAILED", "RUNNING"}
 )
 

@@ -54,6 +54,7 @@ CHECKS: Final = (
     Check(name="positions", logins=(CREATOR,), look=stream.positions),
     Check(name="lost announcements", logins=(PROCESSOR,), look=stream.lost),
     Check(name="lanes without a processor", logins=(PROCESSOR,), look=stream.lanes),
+    Check(name="deaf members", logins=(PROCESSOR,), look=stream.members),
     Check(
         name="tasks without a status",
         logins=(PROCESSOR,),

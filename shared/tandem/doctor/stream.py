@@ -57,6 +57,7 @@ WHERE p.group_name = 'processors'
       AND s.position > k.from_position
       AND s.position <= k.to_position
       AND t.type = ANY (k.types)
+      AND (k.task_projects IS NULL OR t.project = ANY (k.task_projects))
   )
 GROUP BY l.queue, l.priority
 ORDER BY l.queue, l.priority
@@ -76,6 +77,16 @@ WHERE s.state = 'PENDING'
   )
 GROUP BY t.queue, t.type
 ORDER BY t.queue, t.type
+"""
+
+
+READ_DEAF: Final = """
+SELECT g.group_name, sum(g.deaf) AS deaf, sum(g.members) AS members
+FROM tandem.group_members AS g
+WHERE g.update_time > now() - interval '30 seconds'
+GROUP BY g.group_name
+HAVING sum(g.deaf) > 0
+ORDER BY g.group_name
 """
 
 
@@ -130,4 +141,16 @@ async def lanes(connection: asyncpg.Connection) -> list[Finding]:
             f" {row['type']}",
         )
         for row in await connection.fetch(READ_UNSERVED)
+    ]
+
+
+async def members(connection: asyncpg.Connection) -> list[Finding]:
+    """Members that have credit and take nothing, or answer for nothing."""
+    return [
+        Finding(
+            f"group {row['group_name']} has deaf members: {row['deaf']} of"
+            f" {row['members']}",
+            "look at their processes, which the creators' logs name, and start them anew",
+        )
+        for row in await connection.fetch(READ_DEAF)
     ]

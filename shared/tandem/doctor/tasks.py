@@ -71,6 +71,11 @@ WHERE p.state = 'LIVE'
 
 PAST_US: Final = "somebody has written past the services, or restored in part"
 
+PUT_BACK: Final = (
+    "as tandem_owner UPDATE tandem.task_status SET state = 'PENDING', due_time = now()"
+    " WHERE state = 'RUNNING' AND task_id = ..."
+)
+
 
 async def without_status(connection: asyncpg.Connection) -> list[Finding]:
     """Specs that nobody can run: they were not stripped, and have no status."""
@@ -98,7 +103,7 @@ async def unheld(connection: asyncpg.Connection) -> list[Finding]:
         connection,
         READ_UNHELD,
         "tasks RUNNING whose processor does not live",
-        f"{PAST_US}: cancel each and retry it",
+        f"{PAST_US}: {PUT_BACK}",
     )
 
 
@@ -108,7 +113,7 @@ async def unnoted(connection: asyncpg.Connection) -> list[Finding]:
         connection,
         READ_UNNOTED,
         "tasks RUNNING that are in no claim batch of their processor",
-        f"{PAST_US}: if they do not end by themselves, cancel each and retry it",
+        f"{PAST_US}: {PUT_BACK}",
     )
 
 

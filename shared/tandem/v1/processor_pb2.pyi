@@ -636,6 +636,7 @@ class GroupStats(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    DEAF_MEMBERS_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """The group."""
     lag: _builtins.int
@@ -643,17 +644,20 @@ class GroupStats(_message.Message):
     any lane that may run now.
     """
     members: _builtins.int
-    """Its members now, over all creators."""
+    """Its members now, over all creators, as these told within half a minute."""
+    deaf_members: _builtins.int
+    """Of them, those that take nothing of what they have credit for, or answer for nothing."""
     def __init__(
         self,
         *,
         group: _builtins.str = ...,
         lag: _builtins.int = ...,
         members: _builtins.int = ...,
+        deaf_members: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "lag", b"lag", "members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deaf_members", b"deaf_members", "group", b"group", "lag", b"lag", "members", b"members"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
