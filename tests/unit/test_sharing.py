@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tandem_processor.sharing import Shared
 
 LONG = 60.0
@@ -16,18 +14,13 @@ class Work:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
-        self.given_up = 0
         self.may_end = asyncio.Event()
         self.fault: Exception | None = None
 
     async def __call__(self, key: str) -> int:
         self.begun.append(key)
         number = len(self.begun)
-        try:
-            await self.may_end.wait()
-        except asyncio.CancelledError:
-            self.given_up += 1
-            raise
+        await self.may_end.wait()
         if self.fault:
             raise self.fault
         return number
@@ -98,21 +91,35 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others() -> None:
     work.may_end.set()
 
     assert await staying == 1
-    assert work.given_up == 0
+    assert work.begun == ["a"]
 
 
-async def test_work_that_nobody_waits_for_is_given_up_and_begun_anew() -> None:
+async def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    work = Work()
+    shared = Shared(work, keep_seconds=LONG)
+    first, leaving = (asyncio.create_task(shared.get(key)) for key in "ab")
+    await settle()
+
+    leaving.cancel()
+    await settle()
+    work.may_end.set()
+    await first
+
+    assert work.begun == ["a"]
+    assert await shared.get("b") == 2
+
+
+async def test_work_that_was_begun_goes_on_for_whoever_asks_again() -> None:
     work = Work()
     shared = Shared(work, keep_seconds=LONG)
     caller = asyncio.create_task(shared.get("a"))
     await settle()
 
     caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
+    await settle()
     again = asyncio.create_task(shared.get("a"))
     await settle()
     work.may_end.set()
 
-    assert work.given_up == 1
-    assert await again == 2
+    assert await again == 1
+    assert work.begun == ["a"]

@@ -47,22 +47,22 @@ GROUP BY 1, s.state, 3, 4, 5, 6
 """
 
 # Without a due time a task is due since its creation. Positions follow the creates,
-# but for those that were under way together: so a few are looked at.
+# but for those that were under way together: so a few are looked at, and no more.
 READ_OLDEST: Final = """
 SELECT w.lane_id, min(t.create_time) AS due_since
 FROM unnest($2::integer[], $3::bigint[]) AS w (lane_id, position)
 CROSS JOIN LATERAL (
-    SELECT s.task_id
-    FROM tandem.task_status AS s
-    WHERE s.lane_id = w.lane_id
-      AND s.position >= w.position
-      AND s.state = 'PENDING'
-      AND s.due_time IS NULL
-    ORDER BY s.position
+    SELECT c.task_id, c.state, c.due_time
+    FROM tandem.task_status AS c
+    WHERE c.lane_id = w.lane_id
+      AND c.position >= w.position
+    ORDER BY c.position
     LIMIT $4
 ) AS s
 JOIN tandem.tasks AS t ON t.task_id = s.task_id
-WHERE $1::text[] IS NULL OR t.project = ANY ($1)
+WHERE s.state = 'PENDING'
+  AND s.due_time IS NULL
+  AND ($1::text[] IS NULL OR t.project = ANY ($1))
 GROUP BY w.lane_id
 """
 

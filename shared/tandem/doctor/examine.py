@@ -10,9 +10,11 @@ import asyncpg
 
 from tandem.doctor import logins, server, stream, tasks
 from tandem.doctor.findings import Check, Finding, Line, Verdict
+from tandem.doctor.logins import MIGRATE
 from tandem.doctor.sessions import ADMINISTRATOR
 from tandem.health import is_serving
 from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
+from tandem.starting import NOT_MIGRATED
 
 ANY: Final = (ADMINISTRATOR, OWNER, PROCESSOR, CREATOR)
 
@@ -116,8 +118,10 @@ async def run(
 async def _looked(check: Check, connection: asyncpg.Connection) -> Sequence[Finding]:
     try:
         return await check.look(connection)
+    except NOT_MIGRATED as error:
+        return [Finding(f"cannot be looked at: {error}", MIGRATE)]
     except asyncpg.PostgresError as error:
-        remedy = "run `tandem migrate`, and try again"
+        remedy = "set that right first, and look again"
         return [Finding(f"cannot be looked at: {error}", remedy)]
 
 
