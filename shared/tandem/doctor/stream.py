@@ -125,7 +125,8 @@ async def lost(connection: asyncpg.Connection) -> list[Finding]:
             f"pending in queue {row['queue']}, priority {row['priority']}, and never to"
             f" be announced again: {row['count']:,}, from {row['task_id']} on, at"
             f" positions {row['first']} to {row['last']}",
-            "cancel each and retry it, which gives it a due time; and please report it",
+            "`tandem task cancel` and then `tandem task retry` each, which gives it a due"
+            " time; and please report it",
         )
         for row in await connection.fetch(READ_LOST)
     ]
