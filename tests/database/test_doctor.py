@@ -200,6 +200,15 @@ async def test_a_transaction_that_is_open_for_long_is_found(
     assert str(pid) in finding.remedy
 
 
+async def test_a_login_that_is_not_shown_transactions_does_not_call_them_well(
+    database: Database,
+) -> None:
+    async with sessions([database.creator_url]) as opened:
+        [finding] = await server.transactions(opened[CREATOR])
+
+    assert "not shown what others do" in finding.text
+
+
 async def test_a_transaction_that_was_prepared_and_left_is_found(
     database: Database,
 ) -> None:

@@ -50,6 +50,8 @@ SELECT
             + current_setting('max_prepared_transactions')::integer) AS most_locks
 """
 
+SEES_ALL: Final = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
+
 READ_TRANSACTIONS: Final = """
 SELECT
     a.pid, a.usename AS login, a.application_name AS application, a.state,
@@ -110,6 +112,9 @@ async def transactions(
     connection: asyncpg.Connection, *, older_than: timedelta = LONGEST
 ) -> list[Finding]:
     """Transactions that are open for long: nothing deleted since can be cleaned up."""
+    if not await connection.fetchval(SEES_ALL):
+        text = "this login is not shown what others do"
+        return [Finding(text, "give that of an administrator or of a pg_monitor")]
     active = await connection.fetch(READ_TRANSACTIONS, older_than)
     prepared = await connection.fetch(READ_PREPARED, older_than)
     return [
