@@ -56,6 +56,7 @@ MAX_BATCH: Final = 1000
 MAX_FULL_BATCH_BYTES: Final = 2 * 1024 * 1024
 """Of a batch whose answer is to repeat every payload."""
 
+MAX_STATS_DAYS: Final = 31
 MAX_CREDITS: Final = 10_000
 MAX_RESUME_TOKEN: Final = 4096
 

@@ -253,6 +253,22 @@ async def test_a_list_is_asked_for_page_by_page(opened: Opened) -> None:
     assert all(list(asked.types) == ["email"] for asked in served.asked)
 
 
+async def test_stats_are_asked_for_by_project_and_days(opened: Opened) -> None:
+    counted = processor_pb2.GetStatsResponse(
+        queues=[processor_pb2.QueueStats(queue="mail", count=3)]
+    )
+    async with scripted(away(), counted, counted) as served:
+        client = opened(served)
+        of_shop = await client.call("stats", "shop", days=3)
+        of_all = await client.call("stats")
+
+    assert of_shop == of_all == counted
+    assert served.asked[1:] == [
+        processor_pb2.GetStatsRequest(project="shop", days=3),
+        processor_pb2.GetStatsRequest(),
+    ]
+
+
 async def test_p5_a_stream_goes_on_from_its_last_message(opened: Opened) -> None:
     steps: list[Step] = [
         ids("1", "2", token="a"),

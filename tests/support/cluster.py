@@ -29,6 +29,7 @@ SETTINGS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "1h",
     "deadlock_timeout": "200ms",
+    "max_prepared_transactions": "10",
 }
 
 # Fixed, so that several runs may share one external server.

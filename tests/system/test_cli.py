@@ -93,6 +93,26 @@ async def test_a_task_is_cancelled_and_retried_and_its_queue_paused_and_resumed(
     _assert_failed(refused, 1, "TRANSITION_REFUSED", "SUCCEEDED")
 
 
+async def test_the_stats_are_tables_for_people_and_json_for_machines(
+    environ: Mapping[str, str],
+) -> None:
+    create = ("--json", "task", "create", "--project", "shop", "--queue", "slow")
+    await tandem(*create, "--type", "echo", environ=environ)
+
+    shown = await tandem("stats", "--project", "shop", environ=environ)
+    [counted] = (await tandem("--json", "stats", environ=environ)).json_lines()
+
+    assert shown.code == 0, shown.err
+    for words in (("slow", "PENDING", "1"), ("processors", "1"), ("LIVE", "echo")):
+        assert any(
+            all(word in line for word in words) for line in shown.out.splitlines()
+        )
+    assert [queue["queue"] for queue in counted["queues"]] == ["slow"]
+    assert len(counted["days"]) == 7
+    assert counted["days"][0]["created"] == "1"
+    assert len(counted["processors"]) == 2
+
+
 async def test_the_stream_goes_on_live_and_from_a_token(
     environ: Mapping[str, str], pair: RunningPair
 ) -> None:
@@ -164,6 +184,7 @@ async def test_a_refusal_is_one_line_with_its_reason_and_exit_code_1(
         (["migrate"], "TANDEM_ADMIN_URL"),
         (["migrate", "--admin-url", "postgresql://x@localhost/x"], "_PASSWORD"),
         (["creator"], "TANDEM_DATABASE_URL"),
+        (["stats", "--days", "32"], "--days"),
         (["demo", "--folder", "/none"], "/none"),
         (["--creator", "a:1,b:2", "stream"], "--creator"),
     ],

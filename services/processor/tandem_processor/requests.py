@@ -52,6 +52,16 @@ class ListQuery:
         return self.filter.project
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsQuery:
+    """What is to be counted."""
+
+    project: str
+    """Empty: all that the caller may read."""
+
+    days: int
+
+
 def is_full(
     view: task_pb2.TaskView.ValueType, violations: Violations, *, default: bool
 ) -> bool:
@@ -146,6 +156,20 @@ def parse_list(request: processor_pb2.ListTasksRequest) -> ListQuery:
         include_total=request.include_total,
         full=full,
     )
+
+
+def parse_stats(request: processor_pb2.GetStatsRequest) -> StatsQuery:
+    """The query that the request stands for.
+
+    Raises:
+        InvalidRequest: names every field at fault.
+    """
+    violations = Violations()
+    if request.project:
+        violations.name("project", request.project)
+    violations.count("days", request.days, least=0, most=limits.MAX_STATS_DAYS)
+    violations.refuse()
+    return StatsQuery(project=request.project, days=request.days)
 
 
 def _filter(

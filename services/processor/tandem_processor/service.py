@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from tandem import limits, tasks
 from tandem.access import current_caller
 from tandem.calls import Context
-from tandem.errors import InvalidRequest, NotBuilt, TaskNotFound, Violation
+from tandem.errors import InvalidRequest, TaskNotFound, Violation
 from tandem.tasks import TaskRow
 from tandem.v1 import processor_pb2 as pb
 from tandem.validation import Violations
@@ -25,8 +25,10 @@ from tandem_processor.requests import (
     parse_list,
     parse_queue,
     parse_retry,
+    parse_stats,
     parse_task_ids,
 )
+from tandem_processor.stats import Stats
 from tandem_processor.watch import Watch
 
 
@@ -39,6 +41,7 @@ class ProcessorServicer:
         self._pool = pool
         self._watch = watch
         self._cancel_bell = cancel_bell
+        self._stats = Stats(pool)
 
     async def GetTask(
         self, request: pb.GetTaskRequest, context: Context
@@ -154,7 +157,8 @@ class ProcessorServicer:
     async def GetStats(
         self, request: pb.GetStatsRequest, context: Context
     ) -> pb.GetStatsResponse:
-        raise NotBuilt("this release has no GetStats")
+        query = parse_stats(request)
+        return await self._stats.get(query, current_caller.get())
 
 
 def _task_id(text: str, violations: Violations) -> UUID:

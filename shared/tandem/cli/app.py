@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "task": "task",
     "queue": "queue",
     "stream": "stream",
+    "stats": "stats",
+    "doctor": "doctor",
 }
 """Each command, by the module that has it."""
 

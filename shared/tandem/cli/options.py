@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
@@ -19,6 +19,8 @@ class Common:
     json: bool = False
     creator: str = CREATOR_ADDRESS
     processor: str = PROCESSOR_ADDRESS
+    given: set[str] = field(default_factory=set)
+    """The options that were given, typed or in the environment."""
 
 
 def common(context: click.Context) -> Common:
@@ -42,6 +44,7 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
     from_outside = source is click.core.ParameterSource.ENVIRONMENT
     if typed or (from_outside and context.parent is None):
         setattr(common(context), option.name, value)
+        common(context).given.add(option.name)
 
 
 json_option = click.option(

@@ -242,6 +242,14 @@ class AsyncClient:
         limit = within or self._deadlines.change
         await self._calls.answer(self._processor.ResumeQueue, request, limit)
 
+    async def stats(
+        self, project: str = "", *, days: int = 0, within: float | None = None
+    ) -> processor_pb2.GetStatsResponse:
+        """Counts of tasks by queue, state and day, and more. See `Client.stats`."""
+        request = processor_pb2.GetStatsRequest(project=project, days=days)
+        limit = within or self._deadlines.stats
+        return await self._calls.answer(self._processor.GetStats, request, limit)
+
     async def stream_created(
         self, *, within: float | None = None, **following: Unpack[Following]
     ) -> AsyncIterator[creator_pb2.StreamCreatedTasksResponse]:

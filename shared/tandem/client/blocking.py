@@ -286,6 +286,18 @@ class Client:
         limit = within or self._deadlines.change
         self._calls.answer(self._processor.ResumeQueue, request, limit)
 
+    def stats(
+        self, project: str = "", *, days: int = 0, within: float | None = None
+    ) -> processor_pb2.GetStatsResponse:
+        """Counts of tasks by queue, state and day, groups and processors; 5 s old at most.
+
+        Without a project, of all that may be read. `days` of history, 0 to 31, in UTC,
+        today included.
+        """
+        request = processor_pb2.GetStatsRequest(project=project, days=days)
+        limit = within or self._deadlines.stats
+        return self._calls.answer(self._processor.GetStats, request, limit)
+
     def stream_created(
         self, *, within: float | None = None, **following: Unpack[Following]
     ) -> Iterator[creator_pb2.StreamCreatedTasksResponse]:

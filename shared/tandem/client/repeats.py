@@ -33,6 +33,9 @@ class Deadlines:
     change: float = 15.0
     """Of `cancel`, `retry`, `pause_queue` and `resume_queue`."""
 
+    stats: float = 30.0
+    """Of millions of tasks the count itself takes seconds."""
+
     single: float = 10.0
     """For one try: what has no answer by then is sent again."""
 

@@ -52,14 +52,19 @@ class Passwords:
         """
         if not path.exists():
             _create(path, cls.generate())
-        return cls._load(path)
+        return cls.load(path)
 
     def of(self, role: str) -> str:
         """The password of a role by its name in the database."""
         return str(getattr(self, role.removeprefix(PREFIX)))
 
     @classmethod
-    def _load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> Self:
+        """Read the file at `path`.
+
+        Raises:
+            InvalidPasswords: the file is not one of ours.
+        """
         try:
             return cls(**json.loads(path.read_text()))
         except (TypeError, ValueError) as error:

@@ -514,7 +514,9 @@ class GetStatsRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     project: _builtins.str
-    """Only this project. Unset means all that the caller may read."""
+    """Only this project, in every count but those of members. One that the caller may not read counts as
+    empty. Unset means all that the caller may read.
+    """
     days: _builtins.int
     """Days of history, 0 to 31, in UTC, today included."""
     def __init__(
@@ -544,15 +546,15 @@ class GetStatsResponse(_message.Message):
     READ_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueStats]:
-        """One for each queue and state that has tasks."""
+        """One for each queue and state that has tasks, by name. Stripped tasks are in `days` alone."""
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupStats]:
-        """One for each group."""
+        """One for each group, by name; `processors`, which works the tasks, also before its first member."""
 
     @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayStats]:
-        """One for each day, newest first; within retention."""
+        """One for each day, newest first. Deleted tasks are not counted any more."""
 
     @_builtins.property
     def processors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessorStats]:
@@ -603,7 +605,9 @@ class QueueStats(_message.Message):
     """Whether the queue is paused."""
     @_builtins.property
     def oldest_age(self) -> _duration_pb2.Duration:
-        """Age of the oldest of them that is due."""
+        """How long the one that has waited longest has been due: since its creation, or its due time. Unset
+        where none is due, and in other states than PENDING.
+        """
 
     def __init__(
         self,
@@ -632,22 +636,28 @@ class GroupStats(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    DEAF_MEMBERS_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """The group."""
     lag: _builtins.int
-    """Created ids that were not yet sent to it."""
+    """Created ids that were not yet sent to it: in lanes that it has read from; of `processors`, those in
+    any lane that may run now.
+    """
     members: _builtins.int
-    """Its members now, over all creators."""
+    """Its members now, over all creators, as these told within half a minute."""
+    deaf_members: _builtins.int
+    """Of them, those that take nothing of what they have credit for, or answer for nothing."""
     def __init__(
         self,
         *,
         group: _builtins.str = ...,
         lag: _builtins.int = ...,
         members: _builtins.int = ...,
+        deaf_members: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "lag", b"lag", "members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deaf_members", b"deaf_members", "group", b"group", "lag", b"lag", "members", b"members"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,10 +707,13 @@ class ProcessorStats(_message.Message):
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
     processor_id: _builtins.str
     """Its id, new at each start."""
     running: _builtins.int
     """Tasks that it holds."""
+    dead: _builtins.bool
+    """It was declared dead, and its tasks were returned."""
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """Its last heartbeat, by the database's clock."""
@@ -716,10 +729,11 @@ class ProcessorStats(_message.Message):
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
         running: _builtins.int = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
+        dead: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time", "processor_id", b"processor_id", "running", b"running", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead", b"dead", "heartbeat_time", b"heartbeat_time", "processor_id", b"processor_id", "running", b"running", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -205,7 +205,8 @@ class ProcessorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Counts, ages and processors, at most 5 s old. Safe to repeat.
+        """Counts, ages and processors, counted anew if the last count of this process began over 5 s ago.
+        Safe to repeat, and cheap to: callers at the same time share one count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -105,7 +105,9 @@ class ProcessorServiceStub:
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]
     """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]
-    """Counts, ages and processors, at most 5 s old. Safe to repeat."""
+    """Counts, ages and processors, counted anew if the last count of this process began over 5 s ago.
+    Safe to repeat, and cheap to: callers at the same time share one count.
+    """
 
 @_typing.type_check_only
 class ProcessorServiceAsyncStub(ProcessorServiceStub):
@@ -184,7 +186,9 @@ class ProcessorServiceAsyncStub(ProcessorServiceStub):
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_processor_pb2.ResumeQueueRequest, _processor_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Allows claims from a queue again. Safe to repeat, also for a queue that was never paused."""
     GetStats: _aio.UnaryUnaryMultiCallable[_processor_pb2.GetStatsRequest, _processor_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Counts, ages and processors, at most 5 s old. Safe to repeat."""
+    """Counts, ages and processors, counted anew if the last count of this process began over 5 s ago.
+    Safe to repeat, and cheap to: callers at the same time share one count.
+    """
 
 class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads tasks, and moves their status. It cannot create one.
@@ -314,6 +318,8 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _processor_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_processor_pb2.GetStatsResponse, _abc.Awaitable[_processor_pb2.GetStatsResponse]]:
-        """Counts, ages and processors, at most 5 s old. Safe to repeat."""
+        """Counts, ages and processors, counted anew if the last count of this process began over 5 s ago.
+        Safe to repeat, and cheap to: callers at the same time share one count.
+        """
 
 def add_ProcessorServiceServicer_to_server(servicer: ProcessorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from tandem.postgres.connect import connected
 from tandem.states import TaskState
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
 from tests.support.content import result_of, state_of
@@ -198,6 +200,49 @@ async def test_c5_two_processors_and_a_stale_one_race_and_one_wins(
     assert state_of(finished) == TaskState.SUCCEEDED
     assert result_of(finished) == {"from": winner}
     assert finished.status.claim == 2
+
+
+async def test_c8_the_monitoring_questions_are_answered_without_sql(
+    services: RunningPair, project: str, gate: Gate
+) -> None:
+    await services.creators[0].CreateTask(an_animation(project))
+    old = (await services.creators[0].CreateTask(an_animation(project))).task.task_id
+    for mode in ("wan-std", "wan-pro"):
+        request = an_animation(project, queue="default", gate=gate.address, mode=mode)
+        created = (await services.creators[0].CreateTask(request)).task
+        let_pass(await gate.reached())
+        await services.finished(created.task_id)
+    await age(services, old, "6 minutes")
+
+    stats = await services.processors[0].GetStats(
+        processor_pb2.GetStatsRequest(project=project, days=2)
+    )
+
+    # Two days, since midnight may come in between.
+    for count in ("created", "succeeded", "failed"):
+        total = sum(getattr(day, count) for day in stats.days)
+        assert total == {"created": 4}.get(count, 1)
+    [pending] = [
+        q for q in stats.queues if q.state == task_pb2.TaskStatus.STATE_PENDING
+    ]
+    assert (pending.queue, pending.count) == (UNSERVED, 2)
+    assert pending.waiting_over_five_minutes == 1
+    assert timedelta(minutes=6) <= pending.oldest_age.ToTimedelta()
+    assert {each.group: each.lag for each in stats.groups}["processors"] == 2
+    assert len([each for each in stats.processors if not each.dead]) >= 2
+
+
+async def age(services: RunningPair, task_id: str, by: str) -> None:
+    """As if it had been created so much earlier."""
+    async with connected(
+        services.database.owner_url, application_name="tandem-tests"
+    ) as owner:
+        await owner.execute(
+            "UPDATE tandem.tasks SET create_time = create_time - $2::text::interval"
+            " WHERE task_id = $1",
+            UUID(task_id),
+            by,
+        )
 
 
 def assert_in_order(task: task_pb2.Task) -> None:
