@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 
+from tandem.errors import ResumeTokenExpired
 from tandem.pruning.janitor import Janitor
 from tandem.pruning.retention import Retention
 from tandem.pruning.takes import forget_group
+from tandem.v1 import creator_pb2 as pb
+from tandem_creator.epoch import Epoch
+from tandem_creator.horizon import Horizon
 from tandem_creator.store.creates import create_tasks
 from tandem_creator.store.lanes import Lanes
 from tandem_creator.store.places import Lane, Reader, read_news, take
 from tandem_creator.store.positions import read_floor, read_settled
 from tandem_creator.store.stream import read_stream
 from tandem_creator.store.takes import strike
+from tandem_creator.stream import PAGE, Stream
 from tests.factories import create_many, create_task
 from tests.support.batching import a_draft
 from tests.support.past import age, prune
@@ -89,6 +96,35 @@ async def test_p5_what_is_not_settled_yet_is_not_passed_by_the_floor(
 
     assert held.stripped == 0
     assert (await Janitor(janitor_pool, now).run_once()).stripped == 1
+
+
+async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool, janitor_pool: asyncpg.Pool
+) -> None:
+    """It took its first page, and went for coffee."""
+    task_ids = await create_many(creator_pool, 3 * PAGE)
+    epoch, horizon = Epoch(), Horizon(creator_pool)
+    async with creator_pool.acquire() as connection:
+        await epoch.enter(connection)
+    await horizon.refresh()
+    stream = Stream(creator_pool, horizon=horizon, epoch=epoch)
+    request = pb.StreamCreatedTasksRequest(until_caught_up=True)
+    sent: list[str] = []
+    messages = stream.follow(request)
+
+    async def read_on() -> None:
+        async for message in messages:
+            sent.extend(message.task_ids)
+
+    async with asyncio.timeout(30):
+        sent += (await anext(messages)).task_ids
+        await age(owner_pool, task_ids, days=8)
+        assert (await prune(janitor_pool)).stripped == len(task_ids)
+        with pytest.raises(ResumeTokenExpired):
+            await read_on()
+
+    assert sent == [str(task_id) for task_id in task_ids[: len(sent)]]
+    assert PAGE <= len(sent) < len(task_ids)
 
 
 async def test_p5_what_a_group_has_not_taken_or_confirmed_is_kept_for_it(
