@@ -18,7 +18,17 @@ from tandem.pruning import takes as pruned_takes
 from tandem_creator.drafts import Window
 from tandem_creator.store import creates, holders, places, stream
 from tandem_creator.store import takes as creator_takes
-from tandem_processor import claims, crashes, listing, members, reports, steps, watch
+from tandem_processor import (
+    cancels,
+    claims,
+    crashes,
+    listing,
+    members,
+    reports,
+    retries,
+    steps,
+    watch,
+)
 from tandem_processor.requests import ListFilter, ListQuery
 from tests.support.batching import a_draft
 from tests.support.cluster import Cluster, Database
@@ -28,9 +38,13 @@ from tests.support.plans import Plan, Single, explain
 GENERIC: Final = "force_generic_plan"
 CUSTOM: Final = "force_custom_plan"
 
+pytestmark = pytest.mark.timeout(300)
+"""Seconds: the first test waits for a million rows, on a machine that may be busy."""
+
 OPEN: Final = [nth(n) for n in range(600_000, 600_100)]
 RUNNING: Final = [nth(n) for n in range(500_001, 500_033)]
 FINISHED: Final = [nth(n) for n in range(460_000, 460_100)]
+FAILED: Final = nth(460_050)
 STRIPPED: Final = [nth(n) for n in range(1_000, 1_100)]
 UNKNOWN: Final = [uuid4() for _ in range(100)]
 
@@ -152,6 +166,12 @@ PROCESSOR_CASES: Final = {
     "a stage ended": case(
         steps.END_STAGE, *HELD, "draft", "SUCCEEDED", "1",
         by="task_status_pkey task_stages_pkey", blocks=100,
+    ),
+    "a cancel": case(
+        cancels.CANCEL, OPEN[0], None, "enough", by="task_status_pkey", blocks=100
+    ),
+    "a retry": case(
+        retries.RETRY, FAILED, 1, by="task_status_pkey tasks_pkey", blocks=100
     ),
     "progress": case(
         steps.SET_PROGRESS, *HELD, 0.5, by="task_status_pkey", blocks=60
