@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -255,36 +256,33 @@ async def full(cluster: Cluster, template: str) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.fixture(scope="module")
-async def creator(full: Database) -> AsyncIterator[Single]:
+@asynccontextmanager
+async def session(url: str, *, by_keys: bool) -> AsyncIterator[Single]:
+    """A connection as the pool of this login makes it."""
     async with (
         await create_pool(
-            full.creator_url, size=1, application_name="tandem-tests", by_keys=True
+            url, size=1, application_name="tandem-tests", by_keys=by_keys
         ) as pool,
         pool.acquire() as connection,
     ):
+        yield connection
+
+
+@pytest.fixture(scope="module")
+async def creator(full: Database) -> AsyncIterator[Single]:
+    async with session(full.creator_url, by_keys=True) as connection:
         yield connection
 
 
 @pytest.fixture(scope="module")
 async def processor(full: Database) -> AsyncIterator[Single]:
-    async with (
-        await create_pool(
-            full.processor_url, size=1, application_name="tandem-tests"
-        ) as pool,
-        pool.acquire() as connection,
-    ):
+    async with session(full.processor_url, by_keys=False) as connection:
         yield connection
 
 
 @pytest.fixture(scope="module")
 async def janitor(full: Database) -> AsyncIterator[Single]:
-    async with (
-        await create_pool(
-            full.janitor_url, size=1, application_name="tandem-tests", by_keys=True
-        ) as pool,
-        pool.acquire() as connection,
-    ):
+    async with session(full.janitor_url, by_keys=True) as connection:
         yield connection
 
 

@@ -13,6 +13,12 @@ from tests.support.cluster import Database, reachable_folder
 from tests.support.command import standing, tandem
 from tests.support.past import age
 
+PLACE = """
+INSERT INTO tandem.group_places (group_name, lane_id, position)
+SELECT $1, min(l.lane_id), 0
+FROM tandem.lanes AS l
+"""
+
 NOBODY = "postgresql://nobody:secret-word@127.0.0.1:9/nowhere"
 
 
@@ -55,6 +61,23 @@ async def test_it_goes_on_until_it_is_told_to_stop(
     assert (ended.code, ended.err) == (0, "")
 
 
+async def test_a_group_that_never_comes_back_is_given_up(
+    database: Database, creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    environ = {"TANDEM_JANITOR_URL": database.janitor_url}
+    await age(owner_pool, await create_many(creator_pool, 2), days=8)
+    await owner_pool.execute(PLACE, "audit")
+
+    held = await tandem("prune", environ=environ)
+    forgot = await tandem("prune", "--forget-group", "audit", environ=environ)
+    again = await tandem("prune", "--forget-group", "audit", environ=environ)
+
+    assert held.out.endswith("0 takes; kept for audit\n")
+    assert forgot.out.startswith("pruned: 2 stripped")
+    assert again.code == 2
+    assert "no group audit has a place" in again.complaint()
+
+
 async def test_another_services_login_is_refused_by_name(database: Database) -> None:
     for every in ((), ("--every", "60")):
         ended = await tandem("prune", *every, "--database-url", database.creator_url)
@@ -70,6 +93,8 @@ async def test_another_services_login_is_refused_by_name(database: Database) -> 
         (["--strip-after", "999999999d"], "'--strip-after'"),
         (["--strip-after", "8d", "--delete-after", "7d"], "must not be shorter"),
         (["--batch", "0"], "'--batch'"),
+        (["--forget-group", "processors"], "it runs the tasks"),
+        (["--forget-group", "audit", "--dry-run"], "not both"),
         (["--data", "/nowhere"], "TANDEM_JANITOR_URL"),
         (["--database-url", NOBODY], "the database is not reachable"),
     ],

@@ -20,6 +20,7 @@ from tandem.postgres.migrate import MigrationRefused
 from tandem.postgres.passwords import InvalidPasswords
 from tandem.postgres.postmaster import StillInUse
 from tandem.processes import DidNotServe
+from tandem.pruning.running import UnknownGroup
 from tandem.starting import WrongPrivileges
 
 REFUSED: Final = 1
@@ -38,6 +39,7 @@ SETUP: Final = (
     PostgresUnfit,
     StillInUse,
     StillLocked,
+    UnknownGroup,
 )
 
 

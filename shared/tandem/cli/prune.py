@@ -21,8 +21,9 @@ from tandem.cli.output import print_json
 from tandem.database import CREDENTIALS, ready_database
 from tandem.pruning.janitor import BATCH, Pruned
 from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention, span
-from tandem.pruning.running import Plan, prune_every
+from tandem.pruning.running import Plan, give_up, prune_every
 from tandem.pruning.running import prune as prune_once
+from tandem.pruning.walk import WORKERS
 
 
 class Span(click.ParamType[timedelta]):
@@ -97,7 +98,7 @@ def retention_of(strip_after: timedelta, delete_after: timedelta) -> Retention:
 )
 @click.option(
     "--forget-group",
-    "forget",
+    "groups",
     metavar="GROUP",
     multiple=True,
     help="Give up a group that only reads, and for which tasks are kept.",
@@ -126,7 +127,9 @@ def prune(
     delete_after: timedelta,
     database_url: str | None,
     data: Path,
-    **settings: Any,
+    groups: tuple[str, ...],
+    dry_run: bool,
+    batch: int,
 ) -> None:
     """Strip finished tasks, and delete those whose ids nobody needs any more.
 
@@ -134,15 +137,23 @@ def prune(
     """
     if once and every is not None:
         raise click.UsageError("give --once or --every, not both", context)
+    if groups and dry_run:
+        raise click.UsageError("give --forget-group or --dry-run, not both", context)
+    if WORKERS in groups:
+        raise click.UsageError(
+            f"{WORKERS} cannot be forgotten: it runs the tasks", context
+        )
     logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     retention = retention_of(strip_after, delete_after)
 
     def tell(pruned: Pruned) -> None:
-        _print(pruned, context, dry_run=settings["dry_run"])
+        _print(pruned, context, dry_run=dry_run)
 
     async def work() -> None:
         async with _janitor_url(database_url, data) as url:
-            plan = Plan(url=url, retention=retention, **settings)
+            plan = Plan(url=url, retention=retention, batch=batch, dry_run=dry_run)
+            if groups:
+                await give_up(url, groups)
             if every is None:
                 tell(await prune_once(plan))
             else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import asyncpg
 import structlog
 
 from tandem.calls import STORE_AWAY
@@ -35,8 +37,10 @@ class Plan:
     retention: Retention
     batch: int = BATCH
     dry_run: bool = False
-    forget: tuple[str, ...] = ()
-    """Groups that are given up first."""
+
+
+class UnknownGroup(Exception):
+    """No group of this name has a place in the stream."""
 
 
 async def prune(plan: Plan) -> Pruned:
@@ -46,16 +50,34 @@ async def prune(plan: Plan) -> Pruned:
         PostgresUnfit: the URL cannot be understood, or the server is too old.
         WrongPrivileges: the login is not exactly as the janitor's should be.
     """
-    pool = await create_pool(
-        plan.url, size=1, application_name=APPLICATION, by_keys=True
-    )
-    async with pool:
-        await require_privileges(pool, EXPECTED)
-        if not plan.dry_run:
-            for group in plan.forget:
-                await forget_group(pool, group)
+    async with _proved_pool(plan.url) as pool:
         janitor = Janitor(pool, plan.retention, batch=plan.batch, dry_run=plan.dry_run)
         return await janitor.run_once()
+
+
+async def give_up(url: str, groups: Collection[str]) -> None:
+    """Forget groups that only read, so that nothing is kept for them any more.
+
+    Raises:
+        UnknownGroup: there is none of this name. Those before it are forgotten.
+        PostgresUnfit: the URL cannot be understood, or the server is too old.
+        WrongPrivileges: the login is not exactly as the janitor's should be.
+    """
+    async with _proved_pool(url) as pool:
+        for group in groups:
+            if not await forget_group(pool, group):
+                raise UnknownGroup(
+                    f"no group {group} has a place in the stream:"
+                    " `tandem prune --dry-run` names those for which tasks are kept"
+                )
+
+
+@asynccontextmanager
+async def _proved_pool(url: str) -> AsyncIterator[asyncpg.Pool]:
+    pool = await create_pool(url, size=1, application_name=APPLICATION, by_keys=True)
+    async with pool:
+        await require_privileges(pool, EXPECTED)
+        yield pool
 
 
 async def prune_every(
