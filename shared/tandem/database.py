@@ -13,7 +13,7 @@ from tandem.postgres.bootstrap import DATABASE, prepare
 from tandem.postgres.embedded import EmbeddedPostgres
 from tandem.postgres.migrate import migrate
 from tandem.postgres.passwords import Passwords
-from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
+from tandem.postgres.roles import CREATOR, JANITOR, OWNER, PROCESSOR
 from tandem.postgres.urls import login_url
 
 CREDENTIALS: Final = "credentials.json"
@@ -54,7 +54,11 @@ async def _prepared(admin_url: str, folder: Path) -> Logins:
         )
 
     await migrate(url(OWNER))
-    return Logins(creator_url=url(CREATOR), processor_url=url(PROCESSOR))
+    return Logins(
+        creator_url=url(CREATOR),
+        processor_url=url(PROCESSOR),
+        janitor_url=url(JANITOR),
+    )
 
 
 @asynccontextmanager

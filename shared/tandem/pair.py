@@ -19,6 +19,8 @@ class Logins:
 
     creator_url: str = field(repr=False)
     processor_url: str = field(repr=False)
+    janitor_url: str = field(repr=False, default="")
+    """Empty where nobody prunes."""
 
 
 class Pair:

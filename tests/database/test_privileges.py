@@ -5,35 +5,9 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tandem.postgres.privileges import ALL, Expected, check_privileges
-from tandem.postgres.roles import JANITOR
+from tandem.postgres.privileges import check_privileges
+from tandem.pruning.grants import EXPECTED
 from tests.support.cluster import Database
-
-READ_AND_DELETE = {"SELECT": ALL, "DELETE": ALL}
-
-EXPECTED = Expected(
-    role=JANITOR,
-    tables={
-        "tasks": {
-            **READ_AND_DELETE,
-            "UPDATE": frozenset(
-                {
-                    "payload",
-                    "title",
-                    "labels",
-                    "final_state",
-                    "finish_time",
-                    "prune_time",
-                }
-            ),
-        },
-        "task_status": READ_AND_DELETE,
-        "task_stages": READ_AND_DELETE,
-        "task_outputs": READ_AND_DELETE,
-        "content_windows": READ_AND_DELETE,
-        "stream_floor": {"SELECT": ALL, "UPDATE": frozenset({"position"})},
-    },
-)
 
 IN_THE_DATABASE = {
     "a table privilege too many": (

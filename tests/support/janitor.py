@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import asyncpg
+
+from tandem.pruning.expiry import delete_tasks
+from tandem.pruning.strips import strip
+from tandem.pruning.walk import Ripe
+
+AT_ONCE: Final = timedelta(0)
 
 FINISH: Final = """
 UPDATE tandem.task_status
@@ -15,25 +22,10 @@ WHERE task_id = $1
   AND state = 'PENDING'
 """
 
-FORGET_STATUS: Final = """
-DELETE FROM tandem.task_status
-WHERE task_id = $1
-  AND state IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
-RETURNING state, finish_time
-"""
-
-STRIP: Final = """
-UPDATE tandem.tasks
-SET payload = NULL, title = NULL, labels = NULL,
-    final_state = $2, finish_time = $3, prune_time = now()
-WHERE task_id = $1
-  AND prune_time IS NULL
-"""
-
-DELETE: Final = """
-DELETE FROM tandem.tasks
-WHERE task_id = $1
-  AND prune_time IS NOT NULL
+POSITION: Final = """
+SELECT s.position
+FROM tandem.task_status AS s
+WHERE s.task_id = $1
 """
 
 
@@ -44,16 +36,15 @@ async def finish(owner: asyncpg.Pool, task_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Janitor:
-    """Strips finished tasks to their ids, and deletes stripped ones."""
+    """Strips finished tasks to their ids, and deletes stripped ones, at once."""
 
     pool: asyncpg.Pool
 
     async def strip(self, task_id: UUID) -> None:
-        """Status first, guarded by its state; both rows in one transaction."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            if last := await connection.fetchrow(FORGET_STATUS, task_id):
-                await connection.execute(STRIP, task_id, *last.values())
+        position = await self.pool.fetchval(POSITION, task_id)
+        if position is not None:
+            await strip(self.pool, Ripe([task_id], position), strip_after=AT_ONCE)
 
     async def delete(self, task_id: UUID) -> None:
         """The ids of a stripped task are free again."""
-        await self.pool.execute(DELETE, task_id)
+        await delete_tasks(self.pool, [task_id], delete_after=AT_ONCE)

@@ -72,28 +72,41 @@ def _parse_token(text: str, found: Violations) -> Token | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From where a subscriber is sent ids."""
+
+    place: int
+    """Everything after it has yet to be sent."""
+
+    gaps_to: int = 0
+    """Up to here ids may be missing: who begins at the beginning gets what is kept."""
+
+
 async def starting_place(
     following: Following, *, pool: asyncpg.Pool, horizon: Horizon, epoch: Epoch
-) -> int:
-    """The position after which the subscriber has yet to be sent everything.
+) -> Start:
+    """Where the subscriber begins.
 
     Raises:
         ResumeTokenExpired: its token is older than retention, or of another history.
     """
     if following.from_now:
-        return await horizon.refresh()
+        return Start(await horizon.refresh())
     floor = await read_floor(pool)
     if following.token is None:
-        return floor
+        # What is not finished is kept, however old it is.
+        return Start(0, gaps_to=floor)
     # Not the settled position: another creator's may be ahead of this one's.
     last = await read_last(pool)
     here = following.token.epoch_id == epoch.current
     if not here or not floor <= following.token.position <= last:
-        raise _expired(following, floor, epoch=epoch)
-    return following.token.position
+        raise expired(following, floor, epoch=epoch)
+    return Start(following.token.position)
 
 
-def _expired(following: Following, floor: int, *, epoch: Epoch) -> ResumeTokenExpired:
+def expired(following: Following, floor: int, *, epoch: Epoch) -> ResumeTokenExpired:
+    """Why the subscriber cannot be sent everything after its place."""
     earliest = following.token_at(floor, epoch_id=epoch.current)
     return ResumeTokenExpired(
         "the token is older than what is kept, or of another history of the database",

@@ -49,6 +49,7 @@ EXPECTED: Final = Expected(
             "INSERT": frozenset({"system_identifier", "timeline"}),
         },
         "stream_floor": {"SELECT": ALL},
+        "retention": {"SELECT": ALL},
         "queues": {"SELECT": ALL},
         "group_places": {
             "SELECT": ALL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +15,7 @@ from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
 from tandem_creator.parsing import parse_view
 from tandem_creator.store.holders import find_by_external_ids, find_by_request_ids
+from tandem_creator.store.retention import read_delete_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,15 @@ def parse_lookup(request: pb.LookupTaskRequest) -> Lookup:
     )
 
 
-async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> TaskRow:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The task, and until when its ids are kept, which counts from its finish."""
+
+    row: TaskRow
+    ids_expire_time: datetime | None
+
+
+async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> Found:
     """The task with this id.
 
     Raises:
@@ -57,9 +67,12 @@ async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> TaskRow:
     async with pool.acquire() as connection:
         task_ids = await _find(connection, lookup)
         rows = await read_tasks(connection, list(task_ids.values()), full=lookup.full)
-    if not rows:
-        raise TaskNotFound("no such task")
-    return next(iter(rows.values()))
+        if not rows:
+            raise TaskNotFound("no such task")
+        row = next(iter(rows.values()))
+        if row.finish_time is None:
+            return Found(row, None)
+        return Found(row, row.finish_time + await read_delete_after(connection))
 
 
 async def _find(connection: Connection, lookup: Lookup) -> dict[int, UUID]:

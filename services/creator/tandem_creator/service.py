@@ -13,7 +13,7 @@ import asyncpg
 import grpc
 from structlog.contextvars import bind_contextvars
 
-from tandem import access
+from tandem import access, wire
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.batcher import Batcher
 from tandem_creator.batches import parse_batch
@@ -124,10 +124,13 @@ class CreatorServicer:
         self, request: pb.LookupTaskRequest, context: Context
     ) -> pb.LookupTaskResponse:
         lookup = parse_lookup(request)
-        row = await look_up(self._pool, lookup)
-        task = render(row, full=lookup.full)
+        found = await look_up(self._pool, lookup)
+        task = render(found.row, full=lookup.full)
         bind_contextvars(task_id=task.task_id, request_id=task.request_id)
-        return pb.LookupTaskResponse(task=task)
+        return pb.LookupTaskResponse(
+            task=task,
+            request_id_expire_time=wire.timestamp(found.ids_expire_time),
+        )
 
 
 def _begun(context: Context) -> Callable[[], Awaitable[None]]:

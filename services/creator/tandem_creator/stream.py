@@ -13,7 +13,13 @@ from tandem.access import current_caller
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.ahead import one_ahead
 from tandem_creator.epoch import Epoch
-from tandem_creator.following import Following, parse_following, starting_place
+from tandem_creator.following import (
+    Following,
+    Start,
+    expired,
+    parse_following,
+    starting_place,
+)
 from tandem_creator.horizon import Horizon
 from tandem_creator.store.positions import read_last
 from tandem_creator.store.stream import Page, read_projects, read_stream
@@ -51,29 +57,33 @@ class Stream:
 
         Raises:
             InvalidRequest: names every field at fault.
-            ResumeTokenExpired: the place is no longer, or never was.
+            ResumeTokenExpired: the place is no longer, or never was; also on the way,
+                of a subscriber that retention has overtaken.
             Stopping: this process shuts down.
         """
         following = parse_following(request)
-        place = await starting_place(
+        start = await starting_place(
             following, pool=self._pool, horizon=self._horizon, epoch=self._epoch
         )
         end = await read_last(self._pool) if following.until_caught_up else None
         await ready()
         if following.from_now:
-            yield self._message(following, Page((), place))
+            yield self._message(following, Page((), start.place))
         # A database that reads while a message is sent: catching up goes twice as fast.
-        async for page in one_ahead(self._pages(following, place, end=end)):
+        async for page in one_ahead(self._pages(following, start, end=end)):
             yield self._message(following, page)
 
     async def _pages(
-        self, following: Following, place: int, *, end: int | None
+        self, following: Following, start: Start, *, end: int | None
     ) -> AsyncGenerator[Page, None]:
         """Pages worth a message: with ids, in time for a frame, or the last one."""
+        place = start.place
         clock = asyncio.get_running_loop().time
         quiet_until = clock() + self._frame
         while end is None or place < end:
             page = await self._next_page(following, place, within=quiet_until - clock())
+            if page.floor > max(place, start.gaps_to):
+                raise expired(following, page.floor, epoch=self._epoch)
             place = page.end
             if page.ids or clock() >= quiet_until:
                 yield page
@@ -105,7 +115,7 @@ class Stream:
             for project in set(projects.values())
         }
         ids = [i for i in page.ids if i in projects and wanted[projects[i]]]
-        return Page(ids, page.end)
+        return Page(ids, page.end, page.floor)
 
     def _message(self, following: Following, page: Page) -> Response:
         token = following.token_at(page.end, epoch_id=self._epoch.current)

@@ -13,9 +13,15 @@ from tandem_processor.pages import add_tasks
 from tandem_processor.requests import ListFilter, ListQuery
 from tandem_processor.tokens import Place, write_place
 
+# Which index serves depends on what is chosen. A plan for whatever may be chosen
+# reads the whole project for a page, and Postgres would take to it at the sixth call.
+PLAN_FOR_WHAT_IS_CHOSEN: Final = "SET LOCAL plan_cache_mode = force_custom_plan"
+
 # Bounds that are not given become ones that hold for all, so that they stay
-# conditions of the index in a generic plan, too. A prefix is a range up to the last
-# character there is, for the index on external ids.
+# conditions of the index. The page before ends within the time that is chosen, so one
+# pair bounds both: of two bounds a scan may begin at the looser one, and pass over all
+# the pages before. A prefix is a range up to the last character there is, for
+# the index on external ids.
 LIST_TASKS: Final = """
 SELECT t.task_id, t.create_time
 FROM tandem.tasks AS t
@@ -25,12 +31,11 @@ WHERE t.project = $1
   AND ($3::text[] IS NULL OR t.type = ANY ($3))
   AND ($4::text[] IS NULL OR t.queue = ANY ($4))
   AND t.create_time >= coalesce($5::timestamptz, '-infinity')
-  AND t.create_time < coalesce($6::timestamptz, 'infinity')
   AND ($7::text IS NULL OR t.labels @> $7::jsonb)
   AND ($8::text IS NULL OR (t.external_id >= $8 AND t.external_id < $8 || chr(1114111)))
   AND (t.create_time, t.task_id) < (
-      coalesce($9::timestamptz, 'infinity'),
-      coalesce($10::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      coalesce($9::timestamptz, $6::timestamptz, 'infinity'),
+      coalesce($10::uuid, '00000000-0000-0000-0000-000000000000')
   )
 ORDER BY t.create_time DESC, t.task_id DESC
 LIMIT $11
@@ -86,7 +91,8 @@ def _last(places: list[Place], found: set[UUID]) -> Place:
 async def read_places(pool: asyncpg.Pool, query: ListQuery) -> list[Place]:
     """The page's tasks, and one more if there is one."""
     after = query.after
-    rows = await pool.fetch(
+    rows = await _fetch(
+        pool,
         LIST_TASKS,
         *_conditions(query.filter),
         after.create_time if after else None,
@@ -98,10 +104,17 @@ async def read_places(pool: asyncpg.Pool, query: ListQuery) -> list[Place]:
 
 async def count_tasks(pool: asyncpg.Pool, chosen: ListFilter) -> int:
     """How many tasks there are, counted to one past the limit."""
-    count: int = await pool.fetchval(
-        COUNT_TASKS, *_conditions(chosen), limits.MAX_EXACT_TOTAL + 1
+    [row] = await _fetch(
+        pool, COUNT_TASKS, *_conditions(chosen), limits.MAX_EXACT_TOTAL + 1
     )
+    count: int = row["count"]
     return count
+
+
+async def _fetch(pool: asyncpg.Pool, sql: str, *args: object) -> list[asyncpg.Record]:
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(PLAN_FOR_WHAT_IS_CHOSEN)
+        return await connection.fetch(sql, *args)
 
 
 def _conditions(chosen: ListFilter) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "up": "up",
     "demo": "demo",
     "migrate": "services",
+    "prune": "prune",
     "creator": "services",
     "processor": "services",
     "task": "task",

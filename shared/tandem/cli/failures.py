@@ -20,6 +20,8 @@ from tandem.postgres.migrate import MigrationRefused
 from tandem.postgres.passwords import InvalidPasswords
 from tandem.postgres.postmaster import StillInUse
 from tandem.processes import DidNotServe
+from tandem.pruning.running import UnknownGroup
+from tandem.starting import WrongPrivileges
 
 REFUSED: Final = 1
 SET_RIGHT_FIRST: Final = 2
@@ -37,6 +39,7 @@ SETUP: Final = (
     PostgresUnfit,
     StillInUse,
     StillLocked,
+    UnknownGroup,
 )
 
 
@@ -62,6 +65,9 @@ def describe(error: Exception) -> Failure | None:
         return Failure(_usage(error), SET_RIGHT_FIRST)
     if isinstance(error, CallFailed | ServiceEnded):
         return Failure(one_line(str(error)), REFUSED)
+    if isinstance(error, WrongPrivileges):
+        line = f"the database login is not fit for this: {one_line(str(error))}"
+        return Failure(line, SET_RIGHT_FIRST)
     if isinstance(error, SETUP):
         return Failure(one_line(str(error)), SET_RIGHT_FIRST)
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):

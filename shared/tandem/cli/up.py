@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from tandem import logs
 from tandem.cli import checks
 from tandem.cli.chorus import Chorus
 from tandem.cli.failures import ServiceEnded
+from tandem.cli.hourly import pruned_hourly
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import (
     CREATOR_ADDRESS,
@@ -22,8 +24,11 @@ from tandem.cli.options import (
     common,
     common_options,
 )
+from tandem.cli.prune import retention_of, retention_options
 from tandem.database import ready_database
 from tandem.pair import Pair
+from tandem.pruning import running as pruning
+from tandem.pruning.retention import Retention
 
 HANDLERS: Final = "tandem.demo.handlers:handlers"
 
@@ -43,6 +48,7 @@ class Plan:
     handlers: str
     creators: tuple[str, ...]
     processors: tuple[str, ...]
+    retention: Retention
 
 
 @click.command()
@@ -84,6 +90,7 @@ class Plan:
     callback=checks.listens,
     help="Repeat it for more processors.",
 )
+@retention_options
 @common_options
 @click.pass_context
 def up(
@@ -94,11 +101,13 @@ def up(
     handlers: str,
     creators: tuple[str, ...],
     processors: tuple[str, ...],
+    strip_after: timedelta,
+    delete_after: timedelta,
 ) -> None:
     """Start an embedded Postgres, creators and processors; Ctrl-C stops all.
 
     A service that ends by itself ends everything, with exit code 1: nothing here
-    hides a crash behind a restart.
+    hides a crash behind a restart. What is past its retention is pruned every hour.
     """
     plan = Plan(
         data=data,
@@ -106,6 +115,7 @@ def up(
         handlers=handlers,
         creators=creators,
         processors=processors,
+        retention=retention_of(strip_after, delete_after),
     )
     chorus = Chorus(as_json=common(context).json or not sys.stdout.isatty())
     logs.configure("tandem", form=chorus.form, level=logging.WARNING, out=sys.stderr)
@@ -129,7 +139,9 @@ async def serve(plan: Plan, chorus: Chorus) -> None:
         await pair.start_creators(plan.creators, environ=log)
         await pair.start_processors(plan.processors, environ=log)
         _greet(pair, chorus)
-        ended = await pair.first_end()
+        janitor = pruning.Plan(url=logins.janitor_url, retention=plan.retention)
+        async with pruned_hourly(janitor, chorus):
+            ended = await pair.first_end()
         raise ServiceEnded(f"{ended.label} ended by itself: {ended.why()}")
 
 

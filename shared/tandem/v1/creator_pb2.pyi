@@ -344,7 +344,7 @@ class StreamCreatedTasksRequest(_message.Message):
         START_UNSPECIFIED: StreamCreatedTasksRequest._Start.ValueType  # 0
         """Treated as START_BEGINNING."""
         START_BEGINNING: StreamCreatedTasksRequest._Start.ValueType  # 1
-        """The oldest id kept."""
+        """The oldest id kept. Tasks that are not finished are kept however old they are."""
         START_NOW: StreamCreatedTasksRequest._Start.ValueType  # 2
         """Ids created after the server has sent its first message, which carries a token and no ids."""
 
@@ -354,7 +354,7 @@ class StreamCreatedTasksRequest(_message.Message):
     START_UNSPECIFIED: StreamCreatedTasksRequest.Start.ValueType  # 0
     """Treated as START_BEGINNING."""
     START_BEGINNING: StreamCreatedTasksRequest.Start.ValueType  # 1
-    """The oldest id kept."""
+    """The oldest id kept. Tasks that are not finished are kept however old they are."""
     START_NOW: StreamCreatedTasksRequest.Start.ValueType  # 2
     """Ids created after the server has sent its first message, which carries a token and no ids."""
 
@@ -644,7 +644,9 @@ class LookupTaskResponse(_message.Message):
 
     @_builtins.property
     def request_id_expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when a repeat of its request id is still known. Unset while the task is not final."""
+        """Until when a repeat of its request id is still known, by the retention that is set now. Unset while
+        the task is not final.
+        """
 
     def __init__(
         self,

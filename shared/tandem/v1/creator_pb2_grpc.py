@@ -148,7 +148,8 @@ class CreatorServiceServicer:
         Errors:
 
         - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
-        the database. The metadata carries the earliest token that works.
+        the database. The metadata carries the earliest token that works. Also on the way, to a subscriber
+        so slow that ids it was yet to be sent are kept no longer: none is passed over in silence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

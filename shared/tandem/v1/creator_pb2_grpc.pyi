@@ -90,7 +90,8 @@ class CreatorServiceStub:
     Errors:
 
     - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
-      the database. The metadata carries the earliest token that works.
+      the database. The metadata carries the earliest token that works. Also on the way, to a subscriber
+      so slow that ids it was yet to be sent are kept no longer: none is passed over in silence.
     """
     ConsumeCreatedTasks: _grpc.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]
     """Shares created ids among the members of a group: each id goes to one member that has credit.
@@ -175,7 +176,8 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     Errors:
 
     - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
-      the database. The metadata carries the earliest token that works.
+      the database. The metadata carries the earliest token that works. Also on the way, to a subscriber
+      so slow that ids it was yet to be sent are kept no longer: none is passed over in silence.
     """
     ConsumeCreatedTasks: _aio.StreamStreamMultiCallable[_creator_pb2.ConsumeCreatedTasksRequest, _creator_pb2.ConsumeCreatedTasksResponse]  # type: ignore[assignment]
     """Shares created ids among the members of a group: each id goes to one member that has credit.
@@ -275,7 +277,8 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
 
         - OUT_OF_RANGE, RESUME_TOKEN_EXPIRED: the token is older than retention, or of another history of
-          the database. The metadata carries the earliest token that works.
+          the database. The metadata carries the earliest token that works. Also on the way, to a subscriber
+          so slow that ids it was yet to be sent are kept no longer: none is passed over in silence.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ import pytest
 from tandem.states import TaskState
 from tandem.v1 import creator_pb2, processor_pb2
 from tests.support.cluster import Database
+from tests.support.command import tandem
 from tests.support.content import (
     HEALTHCARE,
     a_blog_post,
@@ -173,6 +174,35 @@ async def test_a5_one_request_id_leads_through_the_logs_and_nothing_is_inserted_
     assert own_words["address"].endswith(created.task.task_id)
     assert "duplicate key" not in services.logs.text()
     assert postgres_log.errors() == []
+
+
+async def test_a7_a_task_that_is_stuck_for_good_is_cancelled_and_pruned_without_sql(
+    services: RunningPair, project: str
+) -> None:
+    """No processor works its queue: nothing but a cancel would ever end it."""
+    request = a_blog_post(project, request_id=a_new_id())
+    request.spec.queue = "abandoned"
+    stuck = (await services.creators[0].CreateTask(request)).task
+    get = processor_pb2.GetTaskRequest(task_id=stuck.task_id)
+    before = await services.processors[0].GetTask(get)
+
+    cancel = processor_pb2.CancelTaskRequest(task_id=stuck.task_id)
+    await services.processors[0].CancelTask(cancel)
+    cancelled = await services.finished(stuck.task_id)
+    prune = ("prune", "--database-url", services.database.janitor_url)
+    kept = await tandem(*prune)
+    after = await services.processors[0].GetTask(get)
+    pruned = await tandem(*prune, "--strip-after", "0", "--delete-after", "0")
+    with pytest.raises(grpc.aio.AioRpcError) as gone:
+        await services.processors[0].GetTask(get)
+    made_again = await services.creators[0].CreateTask(request)
+
+    assert state_of(before.task) == TaskState.PENDING
+    assert state_of(cancelled) == state_of(after.task) == TaskState.CANCELLED
+    assert (kept.code, pruned.code) == (0, 0), kept.err + pruned.err
+    assert gone.value.code() is grpc.StatusCode.NOT_FOUND
+    assert made_again.outcome == creator_pb2.CreateTaskResponse.OUTCOME_CREATED
+    assert made_again.task.task_id != stuck.task_id
 
 
 async def test_a_task_id_that_nobody_created_is_not_found(

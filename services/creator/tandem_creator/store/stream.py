@@ -9,24 +9,32 @@ from uuid import UUID
 
 import asyncpg
 
+# The floor is read under the same snapshot: if an id is missing because it was
+# stripped, the floor that says so is seen, too. So there is always a first row.
+#
 # Each lane has its own ordered run in the index, so the first rows of all lanes
 # are among the first rows of each. The project is a subquery of its own: as a
 # join, a plan made for any LIMIT would read all tasks for each page.
 READ_STREAM: Final = """
-SELECT s.task_id, s.position
-FROM tandem.lanes AS l
-CROSS JOIN LATERAL (
-    SELECT c.task_id, c.position
-    FROM tandem.task_status AS c
-    WHERE c.lane_id = l.lane_id
-      AND c.position > $1
-      AND c.position <= $2
-    ORDER BY c.position
+SELECT f.position AS floor, p.task_id, p.position
+FROM tandem.stream_floor AS f
+LEFT JOIN LATERAL (
+    SELECT s.task_id, s.position
+    FROM tandem.lanes AS l
+    CROSS JOIN LATERAL (
+        SELECT c.task_id, c.position
+        FROM tandem.task_status AS c
+        WHERE c.lane_id = l.lane_id
+          AND c.position > $1
+          AND c.position <= $2
+        ORDER BY c.position
+        LIMIT $3
+    ) AS s
+    WHERE $4::text[] IS NULL OR l.queue = ANY ($4::text[])
+    ORDER BY s.position
     LIMIT $3
-) AS s
-WHERE $4::text[] IS NULL OR l.queue = ANY ($4::text[])
-ORDER BY s.position
-LIMIT $3
+) AS p ON true
+ORDER BY p.position
 """
 
 # Looking up the projects takes longer than all the rest.
@@ -45,6 +53,9 @@ class Page:
     end: int
     """Everything up to here was read."""
 
+    floor: int = 0
+    """Ids at or under it may be missing: they are kept no longer."""
+
 
 async def read_stream(
     pool: asyncpg.Pool,
@@ -56,8 +67,9 @@ async def read_stream(
 ) -> Page:
     """The next ids after a position, at most `limit`, none past the settled one."""
     records = await pool.fetch(READ_STREAM, after, settled, limit, queues)
-    end = records[-1]["position"] if len(records) == limit else settled
-    return Page([record["task_id"] for record in records], end)
+    found = [record for record in records if record["task_id"] is not None]
+    end = found[-1]["position"] if len(found) == limit else settled
+    return Page([record["task_id"] for record in found], end, records[0]["floor"])
 
 
 async def read_projects(

@@ -1,0 +1,193 @@
+"""`tandem prune`: what is past its retention goes, under the janitor's login."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem import logs
+from tandem.cli.interrupting import until_interrupted
+from tandem.cli.options import common, common_options
+from tandem.cli.output import print_json
+from tandem.database import CREDENTIALS, ready_database
+from tandem.pruning.janitor import BATCH, Pruned
+from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention, span
+from tandem.pruning.running import Plan, give_up, prune_every
+from tandem.pruning.running import prune as prune_once
+from tandem.pruning.walk import WORKERS
+
+
+class Span(click.ParamType[timedelta]):
+    """`7d`, `12h`, `90s`."""
+
+    name = "span"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        try:
+            return value if isinstance(value, timedelta) else span(value)
+        except ValueError as fault:
+            self.fail(str(fault), param, ctx)
+
+
+def retention_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--strip-after` and `--delete-after`."""
+    for option in (delete_after_option, strip_after_option):
+        function = option(function)
+    return function
+
+
+strip_after_option = click.option(
+    "--strip-after",
+    type=Span(),
+    metavar="SPAN",
+    envvar="TANDEM_STRIP_AFTER",
+    default=STRIP_AFTER,
+    show_default=True,
+    help="After its finish a task keeps only its ids, state and times.",
+)
+delete_after_option = click.option(
+    "--delete-after",
+    type=Span(),
+    metavar="SPAN",
+    envvar="TANDEM_DELETE_AFTER",
+    default=DELETE_AFTER,
+    show_default=True,
+    help="After its finish its ids are free again.",
+)
+
+
+def retention_of(strip_after: timedelta, delete_after: timedelta) -> Retention:
+    """The two of them together.
+
+    Raises:
+        UsageError: they do not go together.
+    """
+    try:
+        return Retention(strip_after, delete_after)
+    except ValueError as fault:
+        raise click.UsageError(str(fault), click.get_current_context()) from fault
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="One round, then end.  [default]")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Go on, with a pause of so many seconds between rounds.",
+)
+@retention_options
+@click.option("--dry-run", is_flag=True, help="Count, and change nothing.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 100_000),
+    default=BATCH,
+    show_default=True,
+    help="Rows of one transaction.",
+)
+@click.option(
+    "--forget-group",
+    "groups",
+    metavar="GROUP",
+    multiple=True,
+    help="Give up a group that only reads, and for which tasks are kept.",
+)
+@click.option(
+    "--database-url",
+    envvar="TANDEM_JANITOR_URL",
+    help="The login of tandem_janitor.  [default: that of --data]",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".tandem",
+    show_default=True,
+    help="The folder of `tandem up`, whether that runs or not.",
+)
+@common_options
+@click.pass_context
+def prune(
+    context: click.Context,
+    /,
+    *,
+    once: bool,
+    every: float | None,
+    strip_after: timedelta,
+    delete_after: timedelta,
+    database_url: str | None,
+    data: Path,
+    groups: tuple[str, ...],
+    dry_run: bool,
+    batch: int,
+) -> None:
+    """Strip finished tasks, and delete those whose ids nobody needs any more.
+
+    SPAN is a length of time such as 7d, 12h, 30m or 90s.
+    """
+    if once and every is not None:
+        raise click.UsageError("give --once or --every, not both", context)
+    if groups and dry_run:
+        raise click.UsageError("give --forget-group or --dry-run, not both", context)
+    if WORKERS in groups:
+        raise click.UsageError(
+            f"{WORKERS} cannot be forgotten: it runs the tasks", context
+        )
+    logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
+    retention = retention_of(strip_after, delete_after)
+
+    def tell(pruned: Pruned) -> None:
+        _print(pruned, context, dry_run=dry_run)
+
+    async def work() -> None:
+        async with _janitor_url(database_url, data) as url:
+            plan = Plan(url=url, retention=retention, batch=batch, dry_run=dry_run)
+            if groups:
+                await give_up(url, groups)
+            if every is None:
+                tell(await prune_once(plan))
+            else:
+                await prune_every(plan, every, tell=tell)
+
+    asyncio.run(until_interrupted(work(), on_interrupt=lambda: None))
+
+
+@asynccontextmanager
+async def _janitor_url(database_url: str | None, data: Path) -> AsyncIterator[str]:
+    if database_url is not None:
+        yield database_url
+        return
+    if not (data / CREDENTIALS).exists():
+        raise click.UsageError(
+            f"set TANDEM_JANITOR_URL, or name the folder of `tandem up` with --data:"
+            f" {data} is none"
+        )
+    async with ready_database(data) as logins:
+        yield logins.janitor_url
+
+
+def _print(pruned: Pruned, context: click.Context, *, dry_run: bool) -> None:
+    if common(context).json:
+        print_json({**asdict(pruned), "dry_run": dry_run})
+        return
+    click.echo(brief(pruned, dry_run=dry_run))
+
+
+def brief(pruned: Pruned, *, dry_run: bool = False) -> str:
+    """The round in one line."""
+    counts = (
+        f"{pruned.stripped} stripped, {pruned.deleted} deleted,"
+        f" {pruned.windows} content windows, {pruned.takes} takes"
+    )
+    held = f"; kept for {', '.join(pruned.held_by)}" if pruned.held_by else ""
+    return f"{'would prune' if dry_run else 'pruned'}: {counts}{held}"
