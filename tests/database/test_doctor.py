@@ -12,8 +12,8 @@ from tandem.doctor import server
 from tandem.doctor.examine import CHECKS, examine, run
 from tandem.doctor.findings import Line, Verdict
 from tandem.doctor.sessions import ADMINISTRATOR, sessions
+from tandem.outcomes import Claimed
 from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
-from tandem_processor.outcomes import Claimed
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.janitor import Janitor, finish

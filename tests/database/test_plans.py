@@ -117,11 +117,19 @@ CREATOR: Final = {
     ),
     "a take": case(
         places.TAKE, "processors", 1, MILLION, 100, places.WINDOW, ["echo"], True, "me",
-        by=f"{STREAM} tasks_pkey", blocks=8000,
+        None, by=f"{STREAM} tasks_pkey", blocks=8000,
     ),
     "a take that nobody answers for": case(
         creator_takes.RETAKE, "processors", "me", ["default"], ["echo"], MINUTE, [], True,
-        by=f"{STREAM} tasks_pkey", blocks=2000,
+        None, by=f"{STREAM} tasks_pkey", blocks=2000,
+    ),
+    "projects ahead of a take": case(
+        places.READ_PROJECTS_AHEAD, "processors", 1, MILLION, places.WINDOW,
+        by=f"{STREAM} tasks_pkey", blocks=8000,
+    ),
+    "projects of takes that nobody answers for": case(
+        creator_takes.READ_LOST_PROJECTS, "processors", MINUTE,
+        by=f"{STREAM} tasks_pkey", blocks=8000,
     ),
     "a page of the stream": case(
         stream.READ_STREAM, 600_000, MILLION, 1000, None, by=STREAM, blocks=9000
