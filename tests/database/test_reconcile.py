@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tandem.errors import LeaseLost
+from tandem.outcomes import given_back
 from tandem_processor import crashes, members, reports
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.crashes import Burial
@@ -17,6 +18,7 @@ from tests.factories import create_many, create_task
 from tests.support.processors import (
     cancel,
     claim,
+    failure,
     fall_silent,
     join,
     outcome,
@@ -51,7 +53,7 @@ async def test_p8_the_tasks_of_a_dead_processor_are_due_again(
     assert (
         await processor_pool.fetchval("SELECT count(*) FROM tandem.claim_batches") == 0
     )
-    (again,) = await claim(processor_pool, judge, claimed.task_id)
+    (again,) = await claim(processor_pool, judge, claimed.task_id, suspects=True)
     assert again.claim == 2
 
 
@@ -113,22 +115,57 @@ async def test_a_crash_that_spends_the_last_attempt_fails_the_task(
 
     row = await status(processor_pool, claimed.task_id)
     assert row["state"] == "FAILED"
-    assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+    (error,) = json.loads(row["errors"])
+    assert error["reason"] == "CRASHED"
+    assert error["message"].endswith("and no attempt is left")
 
 
-async def test_the_third_crash_fails_the_task(
+async def die_running(pool: asyncpg.Pool, judge: UUID, task_id: UUID) -> asyncpg.Record:
+    """A processor that claims the task, and dies. Answers how the task stands then."""
+    dead = await join(pool)
+    for suspects in (False, True):
+        await claim(pool, dead, task_id, suspects=suspects)
+    await fall_silent(pool, dead)
+    await bury(pool, judge)
+    return await status(pool, task_id)
+
+
+async def test_the_third_crash_in_a_row_fails_the_task_and_says_so(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     judge = await join(processor_pool)
     task_id = await create_task(creator_pool, max_attempts=100)
-    for _ in range(3):
-        dead = await join(processor_pool)
-        await claim(processor_pool, dead, task_id)
-        await fall_silent(processor_pool, dead)
-        await bury(processor_pool, judge)
+    rows = [await die_running(processor_pool, judge, task_id) for _ in range(3)]
+
+    assert [(row["state"], row["crashes"]) for row in rows] == [
+        ("PENDING", 1),
+        ("PENDING", 2),
+        ("FAILED", 3),
+    ]
+    last, before, _ = json.loads(rows[-1]["errors"])
+    assert last["reason"] == before["reason"] == "CRASHED"
+    assert last["message"].endswith("3 times in a row: it is taken for the cause")
+    assert before["message"] == "its processor died while it ran"
+
+
+@pytest.mark.parametrize("ending", ["failed", "given back"])
+async def test_a_suspect_that_survives_an_attempt_is_cleared(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool, ending: str
+) -> None:
+    """It was a neighbour of what crashed. A drain proves nothing of the kind."""
+    judge = await join(processor_pool)
+    task_id = await create_task(creator_pool, max_attempts=100)
+    await die_running(processor_pool, judge, task_id)
+    (again,) = await claim(processor_pool, judge, task_id, suspects=True)
+    assert again.is_suspect
+    survived = (
+        failure(again) if ending == "failed" else given_back(task_id, again.claim)
+    )
+
+    await reports.report(processor_pool, judge, [survived])
 
     row = await status(processor_pool, task_id)
-    assert (row["state"], row["crashes"]) == ("FAILED", 3)
+    assert (row["state"], row["crashes"]) == ("PENDING", int(ending != "failed"))
 
 
 async def test_p8_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(

@@ -40,9 +40,14 @@ class Rival:
             self.pool, self.processor_id, queues=["rivals"], types=[self.type]
         )
 
-    async def claim(self, task_id: UUID) -> Claimed | None:
+    async def claim(self, task_id: UUID, *, suspect: bool = False) -> Claimed | None:
         claimed = await claims.claim(
-            self.pool, self.processor_id, task_ids=[task_id], types=[self.type], limit=1
+            self.pool,
+            self.processor_id,
+            task_ids=[task_id],
+            types=[self.type],
+            limit=1,
+            suspects=suspect,
         )
         return claimed[0] if claimed else None
 
