@@ -33,6 +33,7 @@ from tandem_processor.session import Membership
 from tandem_processor.settings import ProcessorSettings
 from tandem_processor.slots import Share, Slots
 from tandem_processor.steps import Hold
+from tandem_processor.unserved import Lookout
 
 log = structlog.get_logger()
 
@@ -102,6 +103,7 @@ class Life:
             self._make_cancelling(),
             self._make_due_work(),
             self._make_reconciler(),
+            Lookout(pool, queues=self._settings.queues),
         )
 
     def _make_runner(self) -> Runner:
