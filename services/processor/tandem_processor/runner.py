@@ -16,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from tandem.attempts import STOP_SECONDS, Attempt
+from tandem.contexts import AttemptStopped
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
@@ -27,6 +28,7 @@ from tandem.outcomes import (
     Raised,
     StopCause,
 )
+from tandem.states import TaskState
 from tandem_processor.slots import Slots
 
 log = structlog.get_logger()
@@ -183,6 +185,10 @@ class Runner:
         )
         if outcome is None:
             return LeaseLost.reason
+        if outcome.state is not TaskState.SUCCEEDED:
+            # A success is progress 1.
+            with suppress(AttemptStopped):
+                await attempt.desk.settle()
         if isinstance(ending, Raised) and outcome.reason:
             log.warning("handler failed", type=claimed.type, exc_info=ending.error)
         try:
