@@ -36,6 +36,7 @@ class ScriptedCreator:
         self.confirmed: set[str] = set()
         self.given_back: list[str] = []
         self.most_credit = 0
+        self.granted = 0
         self.credit = 0
         self.closed = False
 
@@ -60,6 +61,7 @@ class ScriptedCreator:
             self.joins.append(request.join)
         elif kind == "grant":
             self.credit += request.grant.credits
+            self.granted += request.grant.credits
             self.most_credit = max(self.most_credit, self.credit)
         elif kind == "confirm":
             self.confirmed |= set(request.confirm.task_ids)
