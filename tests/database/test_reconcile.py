@@ -11,7 +11,7 @@ import pytest
 
 from tandem.errors import LeaseLost
 from tandem.outcomes import given_back
-from tandem_processor import crashes, members, reports
+from tandem_processor import crashes, members, reports, steps
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.crashes import Burial
 from tests.factories import create_many, create_task
@@ -20,6 +20,7 @@ from tests.support.processors import (
     claim,
     failure,
     fall_silent,
+    hold,
     join,
     outcome,
     run_task,
@@ -181,6 +182,31 @@ async def test_p8_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
     row = await status(processor_pool, claimed.task_id)
     assert (row["state"], row["cancel_comment"]) == ("CANCELLED", "stuck")
     assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+
+
+async def test_a_stage_that_a_dead_processor_was_in_is_run_again_by_the_next(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await steps.begin_stage(processor_pool, hold(claimed, dead), "draft")
+    await steps.end_stage(processor_pool, hold(claimed, dead), "draft", result="1")
+    await steps.begin_stage(processor_pool, hold(claimed, dead), "format")
+    await fall_silent(processor_pool, dead)
+    await bury(processor_pool, judge)
+    (again,) = await claim(processor_pool, judge, claimed.task_id, suspects=True)
+
+    kept = await steps.begin_stage(processor_pool, hold(again, judge), "draft")
+    cut_off = await steps.begin_stage(processor_pool, hold(again, judge), "format")
+    with pytest.raises(LeaseLost):
+        await steps.end_stage(processor_pool, hold(claimed, dead), "format", result="2")
+    await steps.end_stage(processor_pool, hold(again, judge), "format", result="3")
+
+    assert (kept.result, cut_off.result) == ("1", None)
+    stages = await processor_pool.fetch(
+        "SELECT name, attempt, result::text FROM tandem.task_stages ORDER BY name"
+    )
+    assert [tuple(stage) for stage in stages] == [("draft", 1, "1"), ("format", 2, "3")]
 
 
 async def test_p7_a_processor_declared_dead_is_told_at_its_next_beat_and_report(

@@ -16,6 +16,7 @@ import pytest
 from tandem.handlers import BlockingContext, Handlers
 from tandem_creator.running import Timing, running_creator
 from tandem_creator.settings import CreatorSettings
+from tandem_processor.unserved import Unserved, read_unserved
 from tests.factories import create_many
 from tests.rpc.test_processor_intake import ScriptedCreator, holds, serving
 from tests.support.cluster import Database
@@ -224,3 +225,20 @@ async def test_suspects_of_a_type_with_a_limit_keep_to_both(
 async def _reached(works: Works, number: int) -> bool:
     await asyncio.sleep(0)
     return len(works.begun) >= number
+
+
+async def test_tasks_of_an_unknown_type_stay_pending_and_are_found(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """Announced in the same ranges as others, which they do not hold up."""
+    works = Works(quick=None)
+    works.go_on("quick")
+    unknown = await create_many(creator_pool, 10, type="unknown")
+    quick = await create_many(creator_pool, 10, type="quick")
+    async with together(database, works, concurrency=4):
+        await succeed(processor_pool, quick)
+        found = await until(lambda: read_unserved(processor_pool, ["default"]))
+        pending = await count(processor_pool, "unknown", "PENDING")
+
+    assert found == [Unserved("default", "unknown")]
+    assert pending == len(unknown)

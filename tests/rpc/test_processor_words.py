@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -15,7 +16,13 @@ from google.protobuf.json_format import MessageToDict
 from structlog.testing import capture_logs
 
 from tandem import limits
-from tandem.handlers import BlockingContext, Context, Handlers, RetryPolicy
+from tandem.handlers import (
+    AttemptStopped,
+    BlockingContext,
+    Context,
+    Handlers,
+    RetryPolicy,
+)
 from tandem.v1 import task_pb2
 from tandem_processor import steps
 from tests.factories import create_task
@@ -249,6 +256,55 @@ async def test_stages_may_run_at_the_same_time_and_share_one_limit(
     states = {stage.name: stage.state for stage in task.status.stages}
     assert sorted(states) == ["draft", "image", "index", "text"]
     assert sorted(states.values()) == [2, 2, 2, 3]
+
+
+async def test_handlers_that_ignore_their_end_are_told_and_harm_no_other(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """One its timeout, one a cancel request; both go on, and what they say is refused."""
+    handlers = Handlers()
+    released, refused = threading.Event(), threading.Semaphore(0)
+
+    def goes_on(ctx: BlockingContext) -> dict[str, Any]:
+        released.wait(LIMIT)
+        try:
+            ctx.progress(0.9)
+        except AttemptStopped:
+            refused.release()
+            raise
+        return {"too": "late"}
+
+    handlers.register("late", timeout=SOON)(goes_on)
+    handlers.register("cancelled")(goes_on)
+    handlers.register("good")(lambda _: {"n": 1})
+    late, cancelled = [
+        await create_task(creator_pool, start_delay=SOON, type=type_, max_attempts=1)
+        for type_ in ("late", "cancelled")
+    ]
+    async with working(database.processor_url, handlers) as processor:
+        await until(lambda: _running(processor_pool, cancelled))
+        await processor_pool.execute(
+            "UPDATE tandem.task_status SET cancel_request_time = now() WHERE task_id = $1",
+            cancelled,
+        )
+        ended = [await processor.finished(task_id) for task_id in (late, cancelled)]
+        good = await create_task(creator_pool, start_delay=SOON, type="good")
+        neighbour = await processor.finished(good)
+        released.set()
+        for _ in ended:
+            assert await asyncio.to_thread(refused.acquire, timeout=LIMIT)
+        again = [await status(processor_pool, task_id) for task_id in (late, cancelled)]
+
+    assert [(t.status.state, t.status.error.reason) for t in ended] == [
+        (State.STATE_FAILED, "TIMEOUT"),
+        (State.STATE_CANCELLED, "CANCEL_IGNORED"),
+    ]
+    assert neighbour.status.state == State.STATE_SUCCEEDED
+    assert [(row["result"], row["progress"]) for row in again] == [(None, None)] * 2
+
+
+async def _running(pool: asyncpg.Pool, task_id: UUID) -> bool:
+    return bool((await status(pool, task_id))["state"] == "RUNNING")
 
 
 async def test_a_handler_that_blocks_the_loop_of_all_is_named(
