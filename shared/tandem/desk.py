@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from tandem import limits
 from tandem.contexts import AttemptStopped, Desk, Kept, Logger
 from tandem.errors import LeaseLost
-from tandem.pacing import PacedProgress
+from tandem.pacing import PACE_SECONDS, PacedProgress
 from tandem.results import Unstorable, check_size, encode
 
 Answer = TypeVar("Answer")
@@ -50,14 +50,22 @@ class Book(Protocol):
 class TaskDesk:
     """The desk of one attempt, on the loop that its book belongs to."""
 
-    def __init__(self, book: Book, *, log: Logger, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        *,
+        log: Logger,
+        on_lost: Callable[[], None],
+        pace: float = PACE_SECONDS,
+    ) -> None:
+        """Progress is written once in so many seconds of `pace` at most."""
         self._book = book
         self._log = log
         self._on_lost = on_lost
         self._closed = False
         self._draining = False
         self._begun: dict[str, float] = {}
-        self._progress = PacedProgress(self._write_progress)
+        self._progress = PacedProgress(self._write_progress, pace=pace)
         self.kept_bytes = 0
 
     def close(self) -> None:

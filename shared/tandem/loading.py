@@ -28,7 +28,8 @@ def load_handlers(name: str) -> Handlers:
         raise BadHandlers(f"{name!r} is not of the form module:name")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the module is the user's: anything may come out of it
+    # The module is the user's: anything may come out of it.
+    except (Exception, SystemExit) as error:
         detail = " ".join(str(error).split())
         message = f"cannot import {module_name}: {type(error).__name__}: {detail}"
         raise BadHandlers(message) from error

@@ -16,8 +16,11 @@ PACE_SECONDS: Final = 0.25
 class PacedProgress:
     """The first word is written at once; quick ones after it merge into the last."""
 
-    def __init__(self, write: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, write: Callable[[float], Awaitable[None]], *, pace: float
+    ) -> None:
         self._write = write
+        self._pace = pace
         self._unsaid: float | None = None
         self._next = 0.0
         self._later: asyncio.Task[None] | None = None
@@ -39,7 +42,7 @@ class PacedProgress:
         async with self._writing:
             if (fraction := self._unsaid) is not None:
                 self._unsaid = None
-                self._next = asyncio.get_running_loop().time() + PACE_SECONDS
+                self._next = asyncio.get_running_loop().time() + self._pace
                 await self._write(fraction)
 
     def rest(self) -> None:

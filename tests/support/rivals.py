@@ -40,16 +40,20 @@ class Rival:
             self.pool, self.processor_id, queues=["rivals"], types=[self.type]
         )
 
-    async def claim(self, task_id: UUID, *, suspect: bool = False) -> Claimed | None:
-        claimed = await claims.claim(
-            self.pool,
-            self.processor_id,
-            task_ids=[task_id],
-            types=[self.type],
-            limit=1,
-            suspects=suspect,
-        )
-        return claimed[0] if claimed else None
+    async def claim(self, task_id: UUID) -> Claimed | None:
+        """Whether it is a suspect or not."""
+        for suspects in (False, True):
+            claimed = await claims.claim(
+                self.pool,
+                self.processor_id,
+                task_ids=[task_id],
+                types=[self.type],
+                limit=1,
+                suspects=suspects,
+            )
+            if claimed:
+                return claimed[0]
+        return None
 
     async def succeed(
         self, task_id: UUID, *, claim: int, result: Mapping[str, Any]

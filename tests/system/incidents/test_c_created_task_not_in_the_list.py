@@ -187,9 +187,7 @@ async def test_c5_two_processors_and_a_stale_one_race_and_one_wins(
         stale, *living = joined
         first = await stale.claim(task_id)
         await stale.die(services.database)
-        second = await asyncio.gather(
-            *(rival.claim(task_id, suspect=True) for rival in living)
-        )
+        second = await asyncio.gather(*(rival.claim(task_id) for rival in living))
         verdicts = await asyncio.gather(
             *(
                 rival.succeed(task_id, claim=claim, result={"from": name})
