@@ -131,7 +131,7 @@ async def die_running(pool: asyncpg.Pool, judge: UUID, task_id: UUID) -> asyncpg
     return await status(pool, task_id)
 
 
-async def test_the_third_crash_in_a_row_fails_the_task_and_says_so(
+async def test_p8_the_third_crash_in_a_row_fails_the_task_and_says_so(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     judge = await join(processor_pool)

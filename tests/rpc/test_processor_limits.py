@@ -187,7 +187,7 @@ async def test_each_limited_type_has_a_stream_and_a_credit_of_its_own(
     assert len({join.processor_id for join in creator.joins}) == 1
 
 
-async def test_suspects_run_one_at_a_time_beside_others(
+async def test_p8_suspects_run_one_at_a_time_beside_others(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     works = Works(suspect=None, quick=None)
