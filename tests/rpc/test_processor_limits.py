@@ -197,6 +197,9 @@ async def test_p8_suspects_run_one_at_a_time_beside_others(
     quick = await create_many(creator_pool, 20, type="quick", start_delay=SOON)
     async with together(database, works, concurrency=8):
         await until(lambda: _reached(works, 1 + len(quick)))
+        # Time for scans that could find another suspect.
+        later = timedelta(seconds=0.7)
+        quick += await create_many(creator_pool, 1, type="quick", start_delay=later)
         await succeed(processor_pool, quick)
         assert await count(processor_pool, "suspect", "RUNNING") == 1
         works.go_on("suspect")
