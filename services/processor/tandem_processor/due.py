@@ -54,7 +54,7 @@ class DueWork:
                 log.warning("due scan failed", error=type(error).__name__)
             if not more:
                 await asyncio.sleep(PACE_SECONDS)
-                await happens(reopened, POLL_SECONDS)
+                await happens(reopened, POLL_SECONDS - PACE_SECONDS)
             elif not self._slots.free:
                 await happens(freed, POLL_SECONDS)
 
