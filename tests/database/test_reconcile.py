@@ -124,8 +124,9 @@ async def test_a_crash_that_spends_the_last_attempt_fails_the_task(
 async def die_running(pool: asyncpg.Pool, judge: UUID, task_id: UUID) -> asyncpg.Record:
     """A processor that claims the task, and dies. Answers how the task stands then."""
     dead = await join(pool)
-    for suspects in (False, True):
-        await claim(pool, dead, task_id, suspects=suspects)
+    assert await claim(pool, dead, task_id) or await claim(
+        pool, dead, task_id, suspects=True
+    )
     await fall_silent(pool, dead)
     await bury(pool, judge)
     return await status(pool, task_id)
