@@ -74,7 +74,7 @@ async def cancels_itself(ctx: Context) -> None:
     raise asyncio.CancelledError
 
 
-@handlers.register("too_slow", retry=TWICE, timeout=timedelta(milliseconds=50))
+@handlers.register("too_slow", retry=TWICE, timeout=timedelta(seconds=1))
 async def too_slow(ctx: Context) -> None:
     await ctx.stage("wait", asyncio.Event().wait)
 
