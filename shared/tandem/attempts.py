@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tandem.contexts import Logger
 from tandem.desk import BridgedDesk, TaskDesk
@@ -22,6 +24,9 @@ STOP_SECONDS: Final = 5.0
 LOOP_SECONDS: Final = 2.0
 """How long the loop of handlers is waited for when the process stops."""
 
+RUNNING: Final[ContextVar[Claimed]] = ContextVar("RUNNING")
+"""For whom a task of the handlers' loop runs; handed on to the tasks it makes."""
+
 
 class HandlerLoop:
     """The loop of all async handlers, in a thread of its own.
@@ -32,6 +37,10 @@ class HandlerLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_task_factory(self._make_task)
+        self._owners: WeakKeyDictionary[asyncio.Task[Any], Claimed] = (
+            WeakKeyDictionary()
+        )
         self._thread = threading.Thread(target=self._run, name="handlers", daemon=True)
         self._thread.start()
 
@@ -39,6 +48,27 @@ class HandlerLoop:
         """Cancel what is left and close the loop, unless a handler blocks it."""
         _call(self.loop, self.loop.stop)
         await asyncio.wrap_future(in_thread(self._thread.join, LOOP_SECONDS))
+
+    def ask(self, answer: Callable[[], None]) -> None:
+        """Have `answer` called on the caller's loop, by way of this one."""
+        here = asyncio.get_running_loop()
+        _call(self.loop, _call, here, answer)
+
+    def current(self) -> Claimed | None:
+        """Whose handler has the loop at this moment; from any thread."""
+        task = asyncio.current_task(self.loop)
+        return None if task is None else self._owners.get(task)
+
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        steps: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **options: Any,
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(steps, loop=loop, **options)
+        if (claimed := RUNNING.get(None)) is not None:
+            self._owners[task] = claimed
+        return task
 
     def _run(self) -> None:
         self.loop.run_forever()
@@ -130,6 +160,7 @@ class Attempt:
         tasks: list[asyncio.Task[Any]] = []
 
         def start() -> None:
+            RUNNING.set(self.claimed)
             task = self._handler_loop.create_task(self._run_async(context))
             task.add_done_callback(self._note_async)
             tasks.append(task)

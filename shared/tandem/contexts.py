@@ -124,11 +124,18 @@ class Context(_Facts):
         return await self.desk.end_stage(name, result)
 
     async def progress(self, fraction: float) -> None:
-        """Say how far the attempt is, 0 to 1."""
+        """Say how far the attempt is, 0 to 1. Quick ones may be merged."""
         await self.desk.progress(fraction)
 
     async def annotate(self, **texts: str) -> None:
-        """Add texts to the status, at most 16 of 255 characters: a provider's id, say."""
+        """Add texts to the status: a provider's id, say.
+
+        At most 16 in the task's life, of 255 characters each, under names in the
+        form of a project's; a name that is there gets the new text.
+
+        Raises:
+            ValueError: a limit is broken; nothing was added.
+        """
         await self.desk.annotate(texts)
 
 
@@ -161,11 +168,18 @@ class BlockingContext(_Facts):
         return self._wait(self.desk.end_stage(name, result))
 
     def progress(self, fraction: float) -> None:
-        """Say how far the attempt is, 0 to 1."""
+        """Say how far the attempt is, 0 to 1. Quick ones may be merged."""
         self._wait(self.desk.progress(fraction))
 
     def annotate(self, **texts: str) -> None:
-        """Add texts to the status, at most 16 of 255 characters: a provider's id, say."""
+        """Add texts to the status: a provider's id, say.
+
+        At most 16 in the task's life, of 255 characters each, under names in the
+        form of a project's; a name that is there gets the new text.
+
+        Raises:
+            ValueError: a limit is broken; nothing was added.
+        """
         self._wait(self.desk.annotate(texts))
 
     def _wait(self, words: Coroutine[Any, Any, Answer]) -> Answer:

@@ -7,17 +7,15 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tandem import limits
 from tandem.contexts import AttemptStopped, Desk, Kept, Logger
 from tandem.errors import LeaseLost
+from tandem.pacing import PACE_SECONDS, PacedProgress
 from tandem.results import Unstorable, check_size, encode
 
 Answer = TypeVar("Answer")
-
-MAX_ANNOTATIONS: Final = 16
-"""In one attempt, as many as labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +41,37 @@ class Book(Protocol):
 
     async def set_progress(self, fraction: float) -> None: ...
     async def annotate(self, texts: str) -> None:
-        """Add texts, as a JSON object, to those noted earlier."""
+        """Add texts, as a JSON object, to those noted earlier.
+
+        Raises ValueError, and adds none, where the task would have too many.
+        """
 
 
 class TaskDesk:
     """The desk of one attempt, on the loop that its book belongs to."""
 
-    def __init__(self, book: Book, *, log: Logger, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        *,
+        log: Logger,
+        on_lost: Callable[[], None],
+        pace: float = PACE_SECONDS,
+    ) -> None:
+        """Progress is written once in so many seconds of `pace` at most."""
         self._book = book
         self._log = log
         self._on_lost = on_lost
         self._closed = False
         self._draining = False
         self._begun: dict[str, float] = {}
-        self._annotations: set[str] = set()
+        self._progress = PacedProgress(self._write_progress, pace=pace)
         self.kept_bytes = 0
 
     def close(self) -> None:
         """From here on every word is met with AttemptStopped."""
         self._closed = True
+        self._progress.rest()
 
     def drain(self) -> None:
         """From here on a step that ends badly was cut off: it is left as running."""
@@ -74,7 +84,8 @@ class TaskDesk:
             raise ValueError(f"the stage {name!r} is running in this attempt")
         self._begun[name] = time.monotonic()
         begun = await self._write(self._book.begin_stage(name))
-        self.kept_bytes = begun.kept_bytes
+        # Beside a stage that ends meanwhile, what was read may be old.
+        self.kept_bytes = max(self.kept_bytes, begun.kept_bytes)
         if begun.result is None:
             return None
         self._log_stage(name, "REUSED")
@@ -87,7 +98,6 @@ class TaskDesk:
             await self.fail_stage(name, error)
             raise
         await self._write(self._book.end_stage(name, result=text))
-        self.kept_bytes += len(text.encode())
         self._log_stage(name, "SUCCEEDED")
         return json.loads(text)
 
@@ -95,6 +105,8 @@ class TaskDesk:
         what = f"the result of stage {name}"
         text = encode(result, what)
         check_size(what, text, kept_bytes=self.kept_bytes)
+        # Counted before it is written: stages may end at the same time.
+        self.kept_bytes += len(text.encode())
         return text
 
     async def fail_stage(self, name: str, error: BaseException) -> None:
@@ -107,20 +119,33 @@ class TaskDesk:
     async def progress(self, fraction: float) -> None:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is from 0 to 1, not {fraction!r}")
-        await self._write(self._book.set_progress(float(fraction)))
+        if self._closed:
+            raise AttemptStopped
+        await self._progress.say(float(fraction))
+
+    async def settle(self) -> None:
+        """Write what was said before the end, and is not written yet.
+
+        Raises:
+            AttemptStopped: the claim is not held.
+        """
+        await self._progress.flush()
 
     async def annotate(self, texts: Mapping[str, str]) -> None:
         _check_annotations(texts)
-        if len(self._annotations | set(texts)) > MAX_ANNOTATIONS:
-            raise ValueError(f"an attempt notes at most {MAX_ANNOTATIONS} annotations")
         text = encode(dict(texts), "annotations")
         await self._write(self._book.annotate(text))
-        self._annotations |= set(texts)
+
+    async def _write_progress(self, fraction: float) -> None:
+        await self._fenced(self._book.set_progress(fraction))
 
     async def _write(self, words: Coroutine[Any, Any, Answer]) -> Answer:
         if self._closed:
             words.close()
             raise AttemptStopped
+        return await self._fenced(words)
+
+    async def _fenced(self, words: Coroutine[Any, Any, Answer]) -> Answer:
         try:
             return await words
         except LeaseLost as error:
@@ -134,10 +159,21 @@ class TaskDesk:
         self._log.info("stage", stage=name, outcome=outcome, ms=milliseconds, **values)
 
 
+def too_many_annotations() -> ValueError:
+    return ValueError(
+        f"a task has at most {limits.MAX_ANNOTATIONS} annotations,"
+        " those of earlier attempts among them"
+    )
+
+
 def _check_annotations(texts: Mapping[str, str]) -> None:
+    if len(texts) > limits.MAX_ANNOTATIONS:
+        raise too_many_annotations()
     for name, text in texts.items():
         if not limits.NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of an annotation")
+        if not isinstance(text, str):
+            raise ValueError(f"the annotation {name} must be text")  # noqa: TRY004 - as the others
         if len(text) > limits.MAX_TEXT:
             raise ValueError(
                 f"the annotation {name} must be at most {limits.MAX_TEXT} characters"

@@ -73,6 +73,7 @@ class Handler:
     is_async: bool
     retry: RetryPolicy
     timeout: timedelta | None
+    concurrency: int | None = None
 
 
 class Handlers:
@@ -87,15 +88,18 @@ class Handlers:
         *,
         retry: RetryPolicy | None = None,
         timeout: timedelta | None = None,
+        concurrency: int | None = None,
     ) -> Callable[[Function], Function]:
         """A decorator: the function runs the tasks of this type.
 
         An `async def` gets a Context, a plain function a BlockingContext in a
-        thread of its own. Either returns a JSON object or None.
+        thread of its own. Either returns a JSON object or None. At most
+        `concurrency` tasks of this type run at once in each processor, within
+        its TANDEM_CONCURRENCY.
 
         Raises:
-            ValueError: the type is no name, or has a function already, or the
-                timeout lies outside 0 to 7 days.
+            ValueError: the type is no name, or has a function already, the
+                timeout lies outside 0 to 7 days, or the concurrency is under 1.
         """
         if not limits.NAME.fullmatch(type):
             raise ValueError(f"{type!r} is no task type")
@@ -105,6 +109,8 @@ class Handlers:
             timedelta(0) < timeout <= limits.MAX_ATTEMPT_TIMEOUT
         ):
             raise ValueError(f"a timeout must be up to {limits.MAX_ATTEMPT_TIMEOUT}")
+        if concurrency is not None and concurrency < 1:
+            raise ValueError("a concurrency must be at least 1")
 
         def keep(function: Function) -> Function:
             self._handlers[type] = Handler(
@@ -113,6 +119,7 @@ class Handlers:
                 is_async=_is_async(function),
                 retry=retry or RetryPolicy(),
                 timeout=timeout,
+                concurrency=concurrency,
             )
             return function
 

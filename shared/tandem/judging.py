@@ -26,7 +26,7 @@ Chance: TypeAlias = Callable[[float, float], float]
 """A number from the first to the second."""
 
 MAX_CRASHES: Final = 3
-"""A task that was running in so many crashes is taken for their cause."""
+"""A task that was running in so many crashes, one after the other, is taken for their cause."""
 
 LONGEST_DOUBLING: Final = 40
 """Doublings after which any backoff has met its bound; more would overflow."""

@@ -22,6 +22,9 @@ MAX_LABELS: Final = 16
 MAX_TEXT: Final = 255
 """Characters of an external id, a title, a label's value."""
 
+MAX_ANNOTATIONS: Final = 16
+"""Of one task, over all its attempts."""
+
 MAX_ERROR_MESSAGE: Final = 4096
 """Characters of an attempt's error."""
 

@@ -29,6 +29,8 @@ class Claimed:
     initial_backoff: timedelta | None
     max_backoff: timedelta | None
     attempt_timeout: timedelta | None
+    is_suspect: bool = False
+    """A processor crashed while it ran, and it has not survived an attempt since."""
 
 
 @dataclass(frozen=True, slots=True)

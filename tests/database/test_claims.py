@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from tandem_processor import claims, crashes
-from tandem_processor.claims import DeclaredDead
+from tandem_processor.claims import DeclaredDead, Due
 from tests.factories import create_many, create_task
 from tests.support.postgres_log import PostgresLog
 from tests.support.processors import TYPES, claim, join, run_task, status
@@ -202,12 +202,52 @@ async def test_due_work_leaves_out_what_this_processor_may_not_run(
 
     found = await until(lambda: _due(processor_pool))
 
-    assert found == [due]
+    assert [each.task_id for each in found] == [due]
 
 
-async def _due(pool: asyncpg.Pool) -> list[Any]:
-    return list(
-        await claims.read_due(pool, queues=["default"], types=["echo"], limit=10)
+async def _due(pool: asyncpg.Pool, *, suspects: bool = True) -> list[Due]:
+    return await claims.read_due(
+        pool, queues=["default"], types=["echo"], suspects=suspects, limit=10
+    )
+
+
+async def test_suspects_are_claimed_by_themselves_and_at_most_as_many_as_wanted(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """However their ids come: an old announcement may name one."""
+    me = await join(processor_pool)
+    task_ids = await create_many(creator_pool, 5)
+    suspects = set(task_ids[:3])
+    await _suspect(processor_pool, *suspects)
+
+    others = await claim(processor_pool, me, *task_ids)
+    (suspect,) = await claims.claim(
+        processor_pool, me, task_ids=task_ids, types=TYPES, limit=1, suspects=True
+    )
+
+    assert {each.task_id for each in others} == set(task_ids) - suspects
+    assert not any(each.is_suspect for each in others)
+    assert suspect.task_id in suspects
+    assert suspect.is_suspect
+
+
+async def test_suspects_that_may_not_run_now_hide_no_due_work(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    task_ids = await create_many(creator_pool, 12)
+    await _suspect(processor_pool, *task_ids)
+    await processor_pool.execute("UPDATE tandem.task_status SET due_time = now()")
+    other = await create_task(creator_pool, start_delay=timedelta(milliseconds=1))
+
+    found = await until(lambda: _due(processor_pool, suspects=False))
+
+    assert [(each.task_id, each.is_suspect) for each in found] == [(other, False)]
+    assert {each.is_suspect for each in await _due(processor_pool)} == {True}
+
+
+async def _suspect(pool: asyncpg.Pool, *task_ids: UUID) -> None:
+    await pool.execute(
+        "UPDATE tandem.task_status SET crashes = 1 WHERE task_id = ANY ($1)", task_ids
     )
 
 
@@ -219,7 +259,7 @@ async def test_a_claim_goes_by_the_primary_key(
     await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
 
     plan = await processor_pool.fetch(
-        f"EXPLAIN {claims.CLAIM}", me, task_ids[:20], TYPES, 20
+        f"EXPLAIN {claims.CLAIM}", me, task_ids[:20], TYPES, 20, False
     )
 
     text = "\n".join(row[0] for row in plan)
@@ -235,7 +275,7 @@ async def test_the_due_scan_goes_by_the_due_index(
     await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
 
     plan = await processor_pool.fetch(
-        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, 20
+        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20
     )
 
     text = "\n".join(row[0] for row in plan)

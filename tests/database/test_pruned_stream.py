@@ -98,6 +98,10 @@ async def test_p5_what_is_not_settled_yet_is_not_passed_by_the_floor(
     assert (await Janitor(janitor_pool, now).run_once()).stripped == 1
 
 
+async def nothing() -> None:
+    """Nobody waits for the place to be found."""
+
+
 async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
     creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool, janitor_pool: asyncpg.Pool
 ) -> None:
@@ -110,7 +114,7 @@ async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
     stream = Stream(creator_pool, horizon=horizon, epoch=epoch)
     request = pb.StreamCreatedTasksRequest(until_caught_up=True)
     sent: list[str] = []
-    messages = stream.follow(request)
+    messages = stream.follow(request, ready=nothing)
 
     async def read_on() -> None:
         async for message in messages:

@@ -10,14 +10,17 @@ import asyncpg
 import pytest
 
 from tandem.errors import LeaseLost
-from tandem_processor import crashes, members, reports
+from tandem.outcomes import given_back
+from tandem_processor import crashes, members, reports, steps
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.crashes import Burial
 from tests.factories import create_many, create_task
 from tests.support.processors import (
     cancel,
     claim,
+    failure,
     fall_silent,
+    hold,
     join,
     outcome,
     run_task,
@@ -51,7 +54,7 @@ async def test_p8_the_tasks_of_a_dead_processor_are_due_again(
     assert (
         await processor_pool.fetchval("SELECT count(*) FROM tandem.claim_batches") == 0
     )
-    (again,) = await claim(processor_pool, judge, claimed.task_id)
+    (again,) = await claim(processor_pool, judge, claimed.task_id, suspects=True)
     assert again.claim == 2
 
 
@@ -113,22 +116,58 @@ async def test_a_crash_that_spends_the_last_attempt_fails_the_task(
 
     row = await status(processor_pool, claimed.task_id)
     assert row["state"] == "FAILED"
-    assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+    (error,) = json.loads(row["errors"])
+    assert error["reason"] == "CRASHED"
+    assert error["message"].endswith("and no attempt is left")
 
 
-async def test_the_third_crash_fails_the_task(
+async def die_running(pool: asyncpg.Pool, judge: UUID, task_id: UUID) -> asyncpg.Record:
+    """A processor that claims the task, and dies. Answers how the task stands then."""
+    dead = await join(pool)
+    assert await claim(pool, dead, task_id) or await claim(
+        pool, dead, task_id, suspects=True
+    )
+    await fall_silent(pool, dead)
+    await bury(pool, judge)
+    return await status(pool, task_id)
+
+
+async def test_p8_the_third_crash_in_a_row_fails_the_task_and_says_so(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     judge = await join(processor_pool)
     task_id = await create_task(creator_pool, max_attempts=100)
-    for _ in range(3):
-        dead = await join(processor_pool)
-        await claim(processor_pool, dead, task_id)
-        await fall_silent(processor_pool, dead)
-        await bury(processor_pool, judge)
+    rows = [await die_running(processor_pool, judge, task_id) for _ in range(3)]
+
+    assert [(row["state"], row["crashes"]) for row in rows] == [
+        ("PENDING", 1),
+        ("PENDING", 2),
+        ("FAILED", 3),
+    ]
+    last, before, _ = json.loads(rows[-1]["errors"])
+    assert last["reason"] == before["reason"] == "CRASHED"
+    assert last["message"].endswith("3 times in a row: it is taken for the cause")
+    assert before["message"] == "its processor died while it ran"
+
+
+@pytest.mark.parametrize("ending", ["failed", "given back"])
+async def test_a_suspect_that_survives_an_attempt_is_cleared(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool, ending: str
+) -> None:
+    """It was a neighbour of what crashed. A drain proves nothing of the kind."""
+    judge = await join(processor_pool)
+    task_id = await create_task(creator_pool, max_attempts=100)
+    await die_running(processor_pool, judge, task_id)
+    (again,) = await claim(processor_pool, judge, task_id, suspects=True)
+    assert again.is_suspect
+    survived = (
+        failure(again) if ending == "failed" else given_back(task_id, again.claim)
+    )
+
+    await reports.report(processor_pool, judge, [survived])
 
     row = await status(processor_pool, task_id)
-    assert (row["state"], row["crashes"]) == ("FAILED", 3)
+    assert (row["state"], row["crashes"]) == ("PENDING", int(ending != "failed"))
 
 
 async def test_p8_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
@@ -144,6 +183,31 @@ async def test_p8_a_task_asked_to_cancel_leaves_a_dead_processor_cancelled(
     row = await status(processor_pool, claimed.task_id)
     assert (row["state"], row["cancel_comment"]) == ("CANCELLED", "stuck")
     assert json.loads(row["errors"])[0]["reason"] == "CRASHED"
+
+
+async def test_a_stage_that_a_dead_processor_was_in_is_run_again_by_the_next(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    dead, judge = await join(processor_pool), await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, dead)
+    await steps.begin_stage(processor_pool, hold(claimed, dead), "draft")
+    await steps.end_stage(processor_pool, hold(claimed, dead), "draft", result="1")
+    await steps.begin_stage(processor_pool, hold(claimed, dead), "format")
+    await fall_silent(processor_pool, dead)
+    await bury(processor_pool, judge)
+    (again,) = await claim(processor_pool, judge, claimed.task_id, suspects=True)
+
+    kept = await steps.begin_stage(processor_pool, hold(again, judge), "draft")
+    cut_off = await steps.begin_stage(processor_pool, hold(again, judge), "format")
+    with pytest.raises(LeaseLost):
+        await steps.end_stage(processor_pool, hold(claimed, dead), "format", result="2")
+    await steps.end_stage(processor_pool, hold(again, judge), "format", result="3")
+
+    assert (kept.result, cut_off.result) == ("1", None)
+    stages = await processor_pool.fetch(
+        "SELECT name, attempt, result::text FROM tandem.task_stages ORDER BY name"
+    )
+    assert [tuple(stage) for stage in stages] == [("draft", 1, "1"), ("format", 2, "3")]
 
 
 async def test_p7_a_processor_declared_dead_is_told_at_its_next_beat_and_report(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tandem import limits
 from tandem.errors import LeaseLost, ResultConflict
 from tandem.outcomes import Outcome, Reason, given_back
 from tandem.states import TaskState
@@ -257,6 +259,24 @@ async def test_a_kept_stage_is_found_by_a_later_attempt(
         ("draft", "SUCCEEDED", 1),
         ("format", "RUNNING", 2),
     ]
+
+
+async def test_annotations_said_at_the_same_time_keep_to_the_limit(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    me = await join(processor_pool)
+    claimed = await run_task(creator_pool, processor_pool, me)
+    said = await asyncio.gather(
+        *(
+            steps.annotate(processor_pool, hold(claimed, me), f'{{"n{n}":"x"}}')
+            for n in range(limits.MAX_ANNOTATIONS + 4)
+        ),
+        return_exceptions=True,
+    )
+
+    row = await status(processor_pool, claimed.task_id)
+    assert len(json.loads(row["annotations"])) == limits.MAX_ANNOTATIONS
+    assert [type(fault) for fault in said if fault is not None] == [ValueError] * 4
 
 
 async def test_annotations_add_up_over_attempts_and_survive_the_report(

@@ -74,7 +74,7 @@ async def cancels_itself(ctx: Context) -> None:
     raise asyncio.CancelledError
 
 
-@handlers.register("too_slow", retry=TWICE, timeout=timedelta(milliseconds=50))
+@handlers.register("too_slow", retry=TWICE, timeout=timedelta(seconds=1))
 async def too_slow(ctx: Context) -> None:
     await ctx.stage("wait", asyncio.Event().wait)
 
@@ -143,7 +143,12 @@ async def test_a_crash_comes_to_the_same_in_both(
             assert await rival.claim(task_id)
             await rival.die(database)
     row = await creator_pool.fetchrow(
-        "SELECT state::text, attempt FROM tandem.task_status WHERE task_id = $1",
+        """
+        SELECT s.state::text AS state, s.attempt, o.errors -> 0 ->> 'message' AS message
+        FROM tandem.task_status AS s
+        JOIN tandem.task_outputs AS o ON o.task_id = s.task_id
+        WHERE s.task_id = $1
+        """,
         task_id,
     )
     assert row
@@ -151,10 +156,10 @@ async def test_a_crash_comes_to_the_same_in_both(
     defaults = Handlers()
     defaults.register("whole")(whole)
     test = HandlerTest(defaults, "whole", **options)
-    for _ in range(deaths):
-        test.run(Stop.CRASH, at=begun("one"))
+    ended = [test.run(Stop.CRASH, at=begun("one")) for _ in range(deaths)]
 
     assert (test.state, test.attempts) == (row["state"], row["attempt"])
+    assert ended[-1].message == row["message"]
 
 
 def tried_to_the_end(type_: str, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tandem_processor.claimer import Claimer
 from tandem_processor.intake import Intake
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
+from tandem_processor.slots import Slots
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.processor import LIMIT, NOBODY, working
@@ -35,6 +36,7 @@ class ScriptedCreator:
         self.confirmed: set[str] = set()
         self.given_back: list[str] = []
         self.most_credit = 0
+        self.granted = 0
         self.credit = 0
         self.closed = False
 
@@ -59,6 +61,7 @@ class ScriptedCreator:
             self.joins.append(request.join)
         elif kind == "grant":
             self.credit += request.grant.credits
+            self.granted += request.grant.credits
             self.most_credit = max(self.most_credit, self.credit)
         elif kind == "confirm":
             self.confirmed |= set(request.confirm.task_ids)
@@ -302,9 +305,13 @@ def idle_intake(pool: asyncpg.Pool, me: UUID, *addresses: str) -> Intake:
         make_desk=make_desk,
         report=report,
     )
-    runner = Runner(workshop, concurrency=1)
+    slots = Slots(handlers, concurrency=1)
+    runner = Runner(workshop, slots)
     membership = Membership(
-        processor_id=me, queues=["default"], types=["echo"], addresses=addresses
+        processor_id=me,
+        queues=["default"],
+        share=slots.shares[0],
+        addresses=addresses,
     )
-    claimer = Claimer(pool, me, handlers=handlers, runner=runner)
-    return Intake(pool, membership, claimer=claimer, runner=runner, silence=0.3)
+    claimer = Claimer(pool, me, slots=slots, runner=runner)
+    return Intake(pool, membership, claimer=claimer, slots=slots, silence=0.3)

@@ -31,10 +31,19 @@ async def join(pool: asyncpg.Pool) -> UUID:
 
 
 async def claim(
-    pool: asyncpg.Pool, processor_id: UUID, *task_ids: UUID, types: list[str] = TYPES
+    pool: asyncpg.Pool,
+    processor_id: UUID,
+    *task_ids: UUID,
+    types: list[str] = TYPES,
+    suspects: bool = False,
 ) -> list[Claimed]:
     return await claims.claim(
-        pool, processor_id, task_ids=task_ids, types=types, limit=len(task_ids)
+        pool,
+        processor_id,
+        task_ids=task_ids,
+        types=types,
+        limit=len(task_ids),
+        suspects=suspects,
     )
 
 

@@ -41,10 +41,19 @@ class Rival:
         )
 
     async def claim(self, task_id: UUID) -> Claimed | None:
-        claimed = await claims.claim(
-            self.pool, self.processor_id, task_ids=[task_id], types=[self.type], limit=1
-        )
-        return claimed[0] if claimed else None
+        """Whether it is a suspect or not."""
+        for suspects in (False, True):
+            claimed = await claims.claim(
+                self.pool,
+                self.processor_id,
+                task_ids=[task_id],
+                types=[self.type],
+                limit=1,
+                suspects=suspects,
+            )
+            if claimed:
+                return claimed[0]
+        return None
 
     async def succeed(
         self, task_id: UUID, *, claim: int, result: Mapping[str, Any]

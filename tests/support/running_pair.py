@@ -37,6 +37,13 @@ JOIN tandem.processors AS p ON p.processor_id = s.processor_id
 WHERE s.task_id = $1::uuid
 """
 
+# A dead processor is to be found dead while the test waits.
+HASTE: Final = {
+    "TANDEM_HEARTBEAT": "0.3",
+    "TANDEM_DEAD_AFTER": "1.5",
+    "TANDEM_GRACE": "5",
+}
+
 FINISH_LIMIT: Final = 30.0
 """Seconds until a task must be final."""
 
@@ -53,6 +60,11 @@ class RunningPair:
 
     creators: Sequence[CreatorServiceAsyncStub]
     processors: Sequence[ProcessorServiceAsyncStub]
+    environ: Mapping[str, str]
+
+    async def start_processors(self, count: int) -> None:
+        """More of them, with the settings of the first ones; without clients."""
+        await self.pair.start_processors([ANY_PORT] * count, environ=self.environ)
 
     async def holder(self, task_id: str) -> tuple[int, int]:
         """The number of the processor that runs the task, and of the other one."""
@@ -86,9 +98,14 @@ class RunningPair:
 
 @asynccontextmanager
 async def running_pair(
-    database: Database, *, handlers: str, environ: Mapping[str, str] | None = None
+    database: Database,
+    *,
+    handlers: str,
+    environ: Mapping[str, str] | None = None,
+    creators: int = 2,
+    processors: int = 2,
 ) -> AsyncIterator[RunningPair]:
-    """Two creators and two processors on this database."""
+    """Creators and processors on this database."""
     logs = ServiceLogs()
     logins = Logins(
         creator_url=database.creator_url, processor_url=database.processor_url
@@ -99,21 +116,20 @@ async def running_pair(
         AsyncExitStack() as channels,
     ):
         common = {"TANDEM_LOG": "json", **(environ or {})}
-        await pair.start_creators([ANY_PORT] * 2, environ=common)
-        await pair.start_processors(
-            [ANY_PORT] * 2,
-            environ={
-                **common,
-                "PYTHONPATH": handlers_path(),
-                "TANDEM_PROCESSOR_ADDRESS": look_ups.address,
-            },
-        )
+        processors_environ = {
+            **common,
+            "PYTHONPATH": handlers_path(),
+            "TANDEM_PROCESSOR_ADDRESS": look_ups.address,
+        }
+        await pair.start_creators([ANY_PORT] * creators, environ=common)
+        await pair.start_processors([ANY_PORT] * processors, environ=processors_environ)
         look_ups.target = pair.processors[0].address
         yield RunningPair(
             pair=pair,
             database=database,
             logs=logs,
             look_ups=look_ups,
+            environ=processors_environ,
             creators=[
                 creator_pb2_grpc.CreatorServiceStub(await _open(p.address, channels))
                 for p in pair.creators

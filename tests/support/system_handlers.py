@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from tandem.handlers import Context, Handlers
@@ -22,3 +23,17 @@ async def staged(ctx: Context) -> dict[str, Any]:
     await wait_at(ctx.payload["gate"])
     second = await ctx.stage("second", lambda: ctx.attempt)
     return {"first": first, "second": second}
+
+
+@handlers.register("poison")
+async def poison(ctx: Context) -> None:
+    """Takes its process down, the first time once the test lets it."""
+    if ctx.claim == 1:
+        await wait_at(ctx.payload["gate"])
+    os._exit(1)
+
+
+@handlers.register("innocent")
+async def innocent(ctx: Context) -> None:
+    """Takes as long as the test wants it to."""
+    await wait_at(ctx.payload["gate"])

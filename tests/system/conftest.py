@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.cluster import Database
-from tests.support.running_pair import RunningPair, running_pair
+from tests.support.running_pair import HASTE, RunningPair, running_pair
 
 HANDLERS = "tests.support.system_handlers:handlers"
-
-# A dead processor is to be found dead while the test waits.
-HASTE = {"TANDEM_HEARTBEAT": "0.3", "TANDEM_DEAD_AFTER": "1.5", "TANDEM_GRACE": "5"}
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from tandem.v1 import task_pb2
 from tests.support.cluster import Database
 from tests.support.creator import a_new_id, a_request
 from tests.support.gates import let_pass, standing_gate
-from tests.support.running_pair import RunningPair, running_pair
-from tests.system.conftest import HANDLERS, HASTE
+from tests.support.running_pair import HASTE, RunningPair, running_pair
+from tests.system.conftest import HANDLERS
 
 State = task_pb2.TaskStatus
 

@@ -115,6 +115,17 @@ async def test_one_that_dies_is_started_again_while_the_others_serve(
         assert await admin.fetchval(COUNT) == 2 * CALLERS
 
 
+async def test_one_that_had_died_does_not_spoil_the_end_of_the_others(
+    database: Database,
+) -> None:
+    """It is to be started again, and a stop comes first."""
+    async with creators(database) as (parent, logs):
+        os.kill(children(logs)[0], signal.SIGKILL)
+        await logs.first(event="creator process ended")
+
+        assert await parent.stop() == 0
+
+
 async def test_none_outlives_the_process_that_started_it(database: Database) -> None:
     async with creators(database) as (parent, logs):
         await parent.kill()

@@ -129,6 +129,7 @@ async def test_a_taken_port_is_one_line_and_exit_code_2(data: Path) -> None:
         ("--handlers", "no_such_module:handlers", "no module no_such_module"),
         ("--handlers", "no_such.module:handlers", "cannot import no_such.module"),
         ("--handlers", "tandem.handlers", "of the form module:name"),
+        ("--handlers", "tandem.handlers:nothing", "has no Handlers named nothing"),
         ("--processor-listen", "nowhere", "must be host:port, not 'nowhere'"),
         ("--creator-listen", "127.0.0.1:70000", "must be host:port"),
     ],

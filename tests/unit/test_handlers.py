@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tandem.handlers import BlockingContext, Context, Handlers, RetryPolicy
-from tandem_processor.loading import BadHandlers, load_handlers
+from tandem.loading import BadHandlers, load_handlers
 
 
 def test_a_registry_tells_async_handlers_from_plain_ones() -> None:

@@ -25,6 +25,7 @@ def nested(levels: int) -> Any:
         ({"a": 2**53}, "result.a"),
         ({"a": float(2**53)}, "result.a"),
         ({"a": float("inf")}, "result.a"),
+        ({"a": float("nan")}, "result.a"),
         ({"a": object()}, "result.a"),
         ({"a": b"bytes"}, "result.a"),
         ({"a": {1: 2}}, "result.a"),

@@ -159,6 +159,19 @@ def test_a_task_that_crashes_three_times_is_failed(mail: Mail) -> None:
     assert states == [TaskState.PENDING, TaskState.PENDING, TaskState.FAILED]
 
 
+def test_only_crashes_in_a_row_add_up() -> None:
+    test = tried(lambda ctx: ctx.stage(f"s{ctx.attempt}", int, "no number"))
+
+    states = [
+        test.run(Stop.CRASH, at=begun("s1")).state,
+        test.run(Stop.CRASH, at=begun("s2")).state,
+        test.run().state,
+        test.run(Stop.CRASH, at=begun("s4")).state,
+    ]
+
+    assert states == [TaskState.PENDING] * 4
+
+
 def test_a_crash_in_the_last_attempt_fails_the_task(mail: Mail) -> None:
     test = HandlerTest(mail.handlers, "mail", {"to": "Ada"}, max_attempts=1)
 
@@ -417,6 +430,20 @@ def test_a_word_that_would_be_refused_is_refused_here(word: Word) -> None:
 
     assert ended.state is TaskState.PENDING
     assert isinstance(ended.error, ValueError)
+
+
+def test_the_annotations_of_earlier_attempts_count() -> None:
+    def note(ctx: BlockingContext) -> None:
+        for number in range(10):
+            ctx.annotate(**{f"a{ctx.attempt}-{number}": "x"})
+        raise RuntimeError("again")
+
+    test = tried(note)
+    errors = [str(test.run().error) for _ in range(2)]
+
+    assert errors[0] == "again"
+    assert errors[1].startswith("a task has at most 16 annotations")
+    assert len(test.annotations) == 16
 
 
 def test_a_payload_that_could_not_be_created_is_refused(mail: Mail) -> None:

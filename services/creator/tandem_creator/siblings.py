@@ -62,6 +62,17 @@ class Sibling:
         while not self._port_file.exists():  # noqa: ASYNC110 - another process's file has no event
             await asyncio.sleep(LOOK_AGAIN)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, noticed or not."""
+        if self._process.returncode is not None:
+            return False
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.pid, look) is None
+        except ChildProcessError:
+            return False
+
     async def ended(self) -> int:
         """The exit code, once there is one."""
         return await self._process.wait()

@@ -122,12 +122,14 @@ class _Supervisor:
             log.info("creator process started", process_id=sibling.pid)
 
     async def _stop_all(self) -> list[int]:
-        for sibling in self._started:
+        # One that had died before, and was to be started again, has told its end.
+        alive = [sibling for sibling in self._started if sibling.is_running]
+        for sibling in alive:
             sibling.signal(signal.SIGTERM)
-        ends = [asyncio.ensure_future(sibling.ended()) for sibling in self._started]
+        ends = [asyncio.ensure_future(sibling.ended()) for sibling in alive]
         if ends:
             await asyncio.wait(ends, timeout=self._settings.grace + STOP_SLACK)
-        for sibling, end in zip(self._started, ends, strict=True):
+        for sibling, end in zip(alive, ends, strict=True):
             if not end.done():
                 sibling.signal(signal.SIGKILL)
         return list(await asyncio.gather(*ends))

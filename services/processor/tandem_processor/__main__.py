@@ -9,9 +9,9 @@ import uvloop
 
 from tandem import logs
 from tandem.handlers import Handlers
+from tandem.loading import BadHandlers, load_handlers
 from tandem.server import stop_signal
 from tandem.starting import CannotRun, exit_code
-from tandem_processor.loading import BadHandlers, load_handlers
 from tandem_processor.running import run_processor
 from tandem_processor.settings import ProcessorSettings
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import asyncpg
 
-from tandem.handlers import Handlers
 from tandem.outcomes import Claimed
 from tandem_processor import claims
 from tandem_processor.runner import Runner
+from tandem_processor.slots import Share, Slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +27,19 @@ class Claims:
 
 
 class Claimer:
-    """Claims for this processor, never more than the runner has room for."""
+    """Claims for this processor, never more than it has slots for."""
 
     def __init__(
         self,
         pool: asyncpg.Pool,
         processor_id: UUID,
         *,
-        handlers: Handlers,
+        slots: Slots,
         runner: Runner,
     ) -> None:
         self._pool = pool
         self._processor_id = processor_id
-        self._types = handlers.types
+        self._slots = slots
         self._runner = runner
         self.lock = asyncio.Lock()
         """Held while a claim is under way: whoever has it knows of every claim."""
@@ -47,26 +47,47 @@ class Claimer:
         self.closed = False
         """Set when the process drains: nothing more is claimed."""
 
-    async def claim(self, task_ids: Sequence[UUID]) -> Claims:
-        """Claim and start what can be.
+    async def claim(self, task_ids: Sequence[UUID], share: Share) -> Claims:
+        """Claim and start what can be of these types; suspects are refused.
 
         Raises:
             DeclaredDead: the processor is not LIVE.
         """
         async with self.lock:
-            room = 0 if self.closed else max(self._runner.free, 0)
+            room = 0 if self.closed else self._slots.room(share)
             tried, left = task_ids[:room], task_ids[room:]
-            claimed = await self._claim(tried) if tried else []
-            for each in claimed:
-                self._runner.start(each)
+            claimed = await self._start(tried, share, limit=room) if tried else []
         started = {each.task_id for each in claimed}
         return Claims(left=left, refused=frozenset(tried) - started)
 
-    async def _claim(self, task_ids: Sequence[UUID]) -> list[Claimed]:
-        return await claims.claim(
+    async def claim_suspect(self, task_ids: Sequence[UUID], share: Share) -> bool:
+        """Claim and start one of these suspects, if none runs here. Whether it did.
+
+        Raises:
+            DeclaredDead: the processor is not LIVE.
+        """
+        async with self.lock:
+            if self.closed or not self._slots.may_run_suspect:
+                return False
+            limit = min(self._slots.room(share), 1)
+            return bool(await self._start(task_ids, share, limit=limit, suspects=True))
+
+    async def _start(
+        self,
+        task_ids: Sequence[UUID],
+        share: Share,
+        *,
+        limit: int,
+        suspects: bool = False,
+    ) -> Sequence[Claimed]:
+        claimed = await claims.claim(
             self._pool,
             self._processor_id,
             task_ids=task_ids,
-            types=self._types,
-            limit=len(task_ids),
+            types=share.types,
+            limit=limit,
+            suspects=suspects,
         )
+        for each in claimed:
+            self._runner.start(each)
+        return claimed

@@ -30,6 +30,7 @@ wanted AS (
     WHERE s.task_id = ANY ($2::uuid[])
       AND s.state = 'PENDING'
       AND (s.due_time IS NULL OR s.due_time <= now())
+      AND (s.crashes > 0) = $5
       AND t.type = ANY ($3::text[])
       AND q.paused IS NOT TRUE
     ORDER BY s.task_id
@@ -49,7 +50,7 @@ claimed AS (
     FROM wanted, me
     WHERE s.task_id = wanted.task_id
       AND s.state = 'PENDING'
-    RETURNING s.task_id, s.attempt, s.claim
+    RETURNING s.task_id, s.attempt, s.claim, s.crashes > 0 AS is_suspect
 ),
 noted AS (
     INSERT INTO tandem.claim_batches (processor_id, task_ids)
@@ -58,7 +59,7 @@ noted AS (
     HAVING count(c.task_id) > 0
 )
 SELECT
-    c.task_id, c.attempt, c.claim,
+    c.task_id, c.attempt, c.claim, c.is_suspect,
     t.request_id, t.project, t.type, t.payload::text AS payload,
     t.labels::text AS labels, t.title, t.external_id,
     t.max_attempts, t.initial_backoff, t.max_backoff, t.attempt_timeout
@@ -75,7 +76,7 @@ WHERE s.task_id = ANY ($1::uuid[])
 """
 
 READ_DUE: Final = """
-SELECT s.task_id
+SELECT s.task_id, t.type, s.crashes > 0 AS is_suspect
 FROM tandem.task_status AS s
 JOIN tandem.lanes AS l ON l.lane_id = s.lane_id
 JOIN tandem.tasks AS t ON t.task_id = s.task_id
@@ -83,9 +84,10 @@ LEFT JOIN tandem.queues AS q ON q.queue = l.queue
 WHERE s.due_time <= now()
   AND l.queue = ANY ($1::text[])
   AND t.type = ANY ($2::text[])
+  AND (s.crashes = 0 OR $3)
   AND q.paused IS NOT TRUE
 ORDER BY s.due_time
-LIMIT $3
+LIMIT $4
 """
 
 
@@ -104,6 +106,15 @@ class Unclaimed:
     """No task has these ids."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A task that may be claimed by now."""
+
+    task_id: UUID
+    type: str
+    is_suspect: bool
+
+
 async def claim(
     pool: asyncpg.Pool,
     processor_id: UUID,
@@ -111,13 +122,16 @@ async def claim(
     task_ids: Sequence[UUID],
     types: Sequence[str],
     limit: int,
+    suspects: bool = False,
 ) -> list[Claimed]:
     """Claim what can be claimed among these ids, at most `limit`.
+
+    Either suspects alone, which were running when a processor crashed, or others.
 
     Raises:
         DeclaredDead: the processor is not LIVE, so nothing was claimed.
     """
-    rows = await pool.fetch(CLAIM, processor_id, task_ids, types, limit)
+    rows = await pool.fetch(CLAIM, processor_id, task_ids, types, limit, suspects)
     if not rows:
         raise DeclaredDead
     return [Claimed(**dict(row)) for row in rows if row["task_id"] is not None]
@@ -136,8 +150,13 @@ async def read_unclaimed(pool: asyncpg.Pool, task_ids: Collection[UUID]) -> Uncl
 
 
 async def read_due(
-    pool: asyncpg.Pool, *, queues: Sequence[str], types: Sequence[str], limit: int
-) -> list[UUID]:
-    """The tasks longest due that this processor may run."""
-    rows = await pool.fetch(READ_DUE, queues, types, limit)
-    return [row["task_id"] for row in rows]
+    pool: asyncpg.Pool,
+    *,
+    queues: Sequence[str],
+    types: Sequence[str],
+    suspects: bool,
+    limit: int,
+) -> list[Due]:
+    """The tasks longest due that this processor may run; suspects only if they may."""
+    rows = await pool.fetch(READ_DUE, queues, types, suspects, limit)
+    return [Due(**dict(row)) for row in rows]

@@ -71,7 +71,7 @@ moved AS (
       AND s.claim = h.claim
       AND s.processor_id = $1
       AND s.state = 'RUNNING'
-    RETURNING s.task_id, s.claim, s.attempt, s.state
+    RETURNING s.task_id, s.claim, s.attempt, s.state, s.crashes
 ),
 kept AS (
     INSERT INTO tandem.task_outputs AS o (task_id, claim, errors)
@@ -79,7 +79,11 @@ kept AS (
         m.task_id, m.claim,
         json_build_array(json_build_object(
             'reason', 'CRASHED',
-            'message', 'its processor died while it ran',
+            'message', 'its processor died while it ran' || CASE
+                WHEN m.state <> 'FAILED' THEN ''
+                WHEN m.crashes < $4 THEN ', and no attempt is left'
+                ELSE format(', %s times in a row: it is taken for the cause', m.crashes)
+            END,
             'attempt', m.attempt, 'error_time', now()
         ))
     FROM moved AS m

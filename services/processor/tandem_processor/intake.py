@@ -14,8 +14,8 @@ import structlog
 from tandem import client, limits
 from tandem_processor.claimer import Claimer
 from tandem_processor.happening import happens
-from tandem_processor.runner import Runner
 from tandem_processor.session import Membership, Session
+from tandem_processor.slots import Slots
 
 log = structlog.get_logger()
 
@@ -28,7 +28,11 @@ LONGEST_WAIT: Final = 2.0
 
 
 class Intake:
-    """Follows one creator at a time; while none is there, due work goes on."""
+    """Follows one creator at a time, for the types of one share of the slots.
+
+    Ids of a type at its limit must not use up the credit of others, so each share
+    has a stream of its own. While no creator is there, due work goes on.
+    """
 
     def __init__(
         self,
@@ -36,13 +40,13 @@ class Intake:
         membership: Membership,
         *,
         claimer: Claimer,
-        runner: Runner,
+        slots: Slots,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self._pool = pool
         self._membership = membership
         self._claimer = claimer
-        self._runner = runner
+        self._slots = slots
         self._silence = silence
         self._draining = asyncio.Event()
         self._told = False
@@ -74,7 +78,7 @@ class Intake:
             self._pool,
             self._membership,
             claimer=self._claimer,
-            runner=self._runner,
+            slots=self._slots,
             draining=self._draining,
         )
         async with client.channel(address) as channel:
@@ -89,5 +93,10 @@ class Intake:
     def _tell(self, address: str, why: str, *, spoke: bool) -> None:
         """Log the first failure of a row of them."""
         if spoke or not self._told:
-            log.warning("no stream of created ids", creator=address, why=why)
+            log.warning(
+                "no stream of created ids",
+                creator=address,
+                why=why,
+                types=self._membership.share.types,
+            )
         self._told = not spoke

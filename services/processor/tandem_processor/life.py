@@ -31,7 +31,9 @@ from tandem_processor.rounds import Rounds
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tandem_processor.settings import ProcessorSettings
+from tandem_processor.slots import Share, Slots
 from tandem_processor.steps import Hold
+from tandem_processor.unserved import Lookout
 
 log = structlog.get_logger()
 
@@ -80,9 +82,10 @@ class Life:
         self._pool = pool = surroundings.pool
         self._handlers = surroundings.handlers
         self._reporter = Reporter(pool, processor_id, on_moved=surroundings.on_moved)
+        self._slots = Slots(self._handlers, concurrency=self._settings.concurrency)
         self.runner = self._make_runner()
         self._claimer = Claimer(
-            pool, processor_id, handlers=self._handlers, runner=self.runner
+            pool, processor_id, slots=self._slots, runner=self.runner
         )
         self._heart = Heart(
             surroundings.heart_pool,
@@ -91,15 +94,16 @@ class Life:
             dead_after=self._settings.dead_after,
             on_health=surroundings.on_health,
         )
-        self._intake = self._make_intake()
+        self._intakes = [self._make_intake(share) for share in self._slots.shares]
         self._parts: Sequence[Part] = (
             self._reporter,
             self._heart,
-            self._intake,
+            *self._intakes,
             self._make_rounds(),
             self._make_cancelling(),
             self._make_due_work(),
             self._make_reconciler(),
+            Lookout(pool, queues=self._settings.queues),
         )
 
     def _make_runner(self) -> Runner:
@@ -109,16 +113,16 @@ class Life:
             make_desk=self._make_desk,
             report=self._reporter.report,
         )
-        return Runner(workshop, concurrency=self._settings.concurrency)
+        return Runner(workshop, self._slots)
 
-    def _make_intake(self) -> Intake:
+    def _make_intake(self, share: Share) -> Intake:
         membership = Membership(
             processor_id=self.processor_id,
             queues=self._settings.queues,
-            types=self._handlers.types,
+            share=share,
             addresses=self._settings.creator_address,
         )
-        return Intake(self._pool, membership, claimer=self._claimer, runner=self.runner)
+        return Intake(self._pool, membership, claimer=self._claimer, slots=self._slots)
 
     def _make_rounds(self) -> Rounds:
         return Rounds(
@@ -142,9 +146,8 @@ class Life:
         return DueWork(
             self._pool,
             claimer=self._claimer,
-            runner=self.runner,
+            slots=self._slots,
             queues=self._settings.queues,
-            types=self._handlers.types,
         )
 
     def _make_reconciler(self) -> Reconciler:
@@ -208,7 +211,8 @@ class Life:
 
     async def _drain(self) -> None:
         log.info("draining", running=len(self.runner.running))
-        self._intake.drain()
+        for intake in self._intakes:
+            intake.drain()
         self._claimer.closed = True
         await self.runner.drain(self._settings.grace)
         try:

@@ -14,7 +14,8 @@ from tandem.outcomes import Outcome
 from tandem.states import TaskState
 
 # The rows are locked in the order of their ids, so that reports and sweeps do
-# not deadlock. A cancel request wins over everything but success.
+# not deadlock. A cancel request wins over everything but success. Who has survived
+# an attempt, however it ended, is no suspect any more.
 REPORT: Final = """
 WITH reported AS (
     SELECT
@@ -44,6 +45,7 @@ moved AS (
     UPDATE tandem.task_status AS s
     SET state = h.state,
         attempt = s.attempt - CASE WHEN h.spends_attempt THEN 0 ELSE 1 END,
+        crashes = CASE WHEN h.spends_attempt THEN 0 ELSE s.crashes END,
         due_time = CASE WHEN h.state = 'PENDING' THEN now() + h.delay END,
         finish_time = CASE WHEN h.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
         progress = CASE WHEN h.state = 'SUCCEEDED' THEN 1 ELSE s.progress END,

@@ -16,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from tandem.attempts import STOP_SECONDS, Attempt
+from tandem.contexts import AttemptStopped
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
@@ -27,7 +28,8 @@ from tandem.outcomes import (
     Raised,
     StopCause,
 )
-from tandem_processor.happening import happens
+from tandem.states import TaskState
+from tandem_processor.slots import Slots
 
 log = structlog.get_logger()
 
@@ -51,21 +53,14 @@ class Workshop:
 
 
 class Runner:
-    """The attempts of one processor. A slot is free again when its handler has ended."""
+    """The attempts of one processor."""
 
-    def __init__(self, workshop: Workshop, *, concurrency: int) -> None:
+    def __init__(self, workshop: Workshop, slots: Slots) -> None:
         self._workshop = workshop
-        self._concurrency = concurrency
-        self._occupied = 0
+        self._slots = slots
         self._attempts: dict[UUID, Attempt] = {}
         self._watches: dict[UUID, asyncio.Task[None]] = {}
         self._lost: dict[tuple[UUID, int], Attempt] = {}
-        self.slot_freed = asyncio.Event()
-
-    @property
-    def free(self) -> int:
-        """How many more tasks may run."""
-        return self._concurrency - self._occupied
 
     @property
     def held(self) -> Mapping[UUID, int]:
@@ -93,13 +88,6 @@ class Runner:
         for key in lost:
             self._lost.pop(key, None)
 
-    async def room(self, seconds: float) -> bool:
-        """Wait for a free slot. Answers whether there is one within the time."""
-        if self.free > 0:
-            return True
-        self.slot_freed.clear()
-        return await happens(self.slot_freed, seconds)
-
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
         key = claimed.task_id
@@ -115,8 +103,8 @@ class Runner:
             bind=partial(bind_ids, claimed),
         )
         self._attempts[key] = attempt
-        self._occupied += 1
-        attempt.ended.add_done_callback(lambda _: self._free_slot())
+        self._slots.take(claimed)
+        attempt.ended.add_done_callback(lambda _: self._slots.free_one(claimed))
         attempt.launch()
         watch = asyncio.create_task(self._watch(attempt))
         self._watches[key] = watch
@@ -151,10 +139,6 @@ class Runner:
         if self._watches:
             await asyncio.wait(list(self._watches.values()), timeout=seconds)
 
-    def _free_slot(self) -> None:
-        self._occupied -= 1
-        self.slot_freed.set()
-
     async def _watch(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
         bind_ids(claimed)
@@ -171,6 +155,7 @@ class Runner:
         finally:
             attempt.desk.close()
             del self._attempts[claimed.task_id]
+            self._slots.clear(claimed)
         log.info(
             "attempt",
             type=claimed.type,
@@ -200,6 +185,10 @@ class Runner:
         )
         if outcome is None:
             return LeaseLost.reason
+        if outcome.state is not TaskState.SUCCEEDED:
+            # A success is progress 1.
+            with suppress(AttemptStopped):
+                await attempt.desk.settle()
         if isinstance(ending, Raised) and outcome.reason:
             log.warning("handler failed", type=claimed.type, exc_info=ending.error)
         try:

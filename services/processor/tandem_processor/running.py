@@ -18,6 +18,7 @@ from tandem_processor.life import Surroundings, live
 from tandem_processor.service import ProcessorServicer
 from tandem_processor.settings import ProcessorSettings
 from tandem_processor.watch import Watch
+from tandem_processor.watchdog import LoopWatchdog
 
 log = structlog.get_logger()
 
@@ -66,17 +67,29 @@ async def run_processor(
         await server.set_serving(serving=True)
         announce(settings, port)
         try:
-            await _work(surroundings, watch, stop)
+            await _work(
+                surroundings, stop, watch=watch, watchdog=LoopWatchdog(handler_loop)
+            )
         finally:
             watch.close()
             await server.stop(CLOSE_LIMIT)
             await handler_loop.stop()
 
 
-async def _work(surroundings: Surroundings, watch: Watch, stop: asyncio.Event) -> None:
+async def _work(
+    surroundings: Surroundings,
+    stop: asyncio.Event,
+    *,
+    watch: Watch,
+    watchdog: LoopWatchdog,
+) -> None:
     """Run the lives, and what goes on beside them."""
     async with asyncio.TaskGroup() as group:
-        beside = (watch.run(), _announce_stop(surroundings, watch, stop))
+        beside = (
+            watch.run(),
+            watchdog.run(),
+            _announce_stop(surroundings, watch, stop),
+        )
         tasks = [group.create_task(each) for each in beside]
         await live(surroundings, stop)
         for task in tasks:

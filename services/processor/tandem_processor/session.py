@@ -19,7 +19,7 @@ from tandem.v1 import creator_pb2
 from tandem.v1.creator_pb2_grpc import CreatorServiceStub
 from tandem_processor import claims
 from tandem_processor.claimer import Claimer
-from tandem_processor.runner import Runner
+from tandem_processor.slots import Share, Slots
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Membership:
 
     processor_id: UUID
     queues: Sequence[str]
-    types: Sequence[str]
+    share: Share
     addresses: Sequence[str]
 
     def join(self) -> Frame:
@@ -48,7 +48,7 @@ class Membership:
                 group=GROUP,
                 queues=self.queues,
                 processor_id=str(self.processor_id),
-                types=self.types,
+                types=self.share.types,
             )
         )
 
@@ -62,13 +62,14 @@ class Session:
         membership: Membership,
         *,
         claimer: Claimer,
-        runner: Runner,
+        slots: Slots,
         draining: asyncio.Event,
     ) -> None:
         self._pool = pool
         self._membership = membership
         self._claimer = claimer
-        self._runner = runner
+        self._slots = slots
+        self._share = membership.share
         self._draining = draining
         self._outbox: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._credits = 0
@@ -146,13 +147,13 @@ class Session:
         left = task_ids
         end = asyncio.get_running_loop().time() + HOLD_SECONDS
         while left:
-            claimed = await self._claimer.claim(left)
+            claimed = await self._claimer.claim(left, self._share)
             left, refused = claimed.left, refused | claimed.refused
             seconds = end - asyncio.get_running_loop().time()
             if left and (
                 self._draining.is_set()
                 or seconds <= 0
-                or not await self._runner.room(seconds)
+                or not await self._slots.has_room(self._share, seconds)
             ):
                 break
         return left, refused
@@ -166,8 +167,9 @@ class Session:
             self._outbox.put_nowait(Frame(give_back=Frame.GiveBack(task_ids=ids)))
 
     def _grant(self) -> None:
-        """Credit for each slot that is free and not yet spoken for."""
-        more = min(self._runner.free, limits.MAX_CREDITS) - self._credits
+        """Credit for each slot that these types may have and that is not spoken for."""
+        room = self._slots.room(self._share)
+        more = min(room, limits.MAX_CREDITS) - self._credits
         if more > 0 and not self._draining.is_set():
             self._credits += more
             self._outbox.put_nowait(Frame(grant=Frame.Grant(credits=more)))
@@ -175,8 +177,7 @@ class Session:
     async def _keep_granting(self) -> None:
         while True:
             self._grant()
-            await self._runner.slot_freed.wait()
-            self._runner.slot_freed.clear()
+            await self._slots.freed.wait()
 
     async def _close_when_draining(self) -> None:
         await self._draining.wait()

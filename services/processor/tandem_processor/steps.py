@@ -12,7 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from tandem.desk import Begun
+from tandem import limits
+from tandem.desk import Begun, too_many_annotations
 from tandem.errors import LeaseLost
 
 BEGIN_STAGE: Final = """
@@ -98,15 +99,25 @@ WITH held AS (
       AND s.processor_id = $3
       AND s.state = 'RUNNING'
     RETURNING s.task_id, s.claim
+),
+kept AS (
+    INSERT INTO tandem.task_outputs AS o (task_id, claim, annotations)
+    SELECT h.task_id, h.claim, $4::json
+    FROM held AS h
+    ON CONFLICT (task_id) DO UPDATE
+    SET annotations = (
+            coalesce(o.annotations::jsonb, '{}') || excluded.annotations::jsonb
+        )::json
+    WHERE (
+        SELECT count(*)
+        FROM jsonb_object_keys(
+            coalesce(o.annotations::jsonb, '{}') || excluded.annotations::jsonb
+        )
+    ) <= $5
+    RETURNING o.task_id
 )
-INSERT INTO tandem.task_outputs AS o (task_id, claim, annotations)
-SELECT h.task_id, h.claim, $4::json
+SELECT EXISTS (SELECT FROM kept) AS kept
 FROM held AS h
-ON CONFLICT (task_id) DO UPDATE
-SET annotations = (
-        coalesce(o.annotations::jsonb, '{}') || excluded.annotations::jsonb
-    )::json
-RETURNING o.task_id
 """
 
 
@@ -166,6 +177,10 @@ async def annotate(pool: asyncpg.Pool, hold: Hold, texts: str) -> None:
 
     Raises:
         LeaseLost: the claim is not held; nothing was written.
+        ValueError: the task would have too many; nothing was added.
     """
-    if await pool.fetchval(ANNOTATE, *hold.columns(), texts) is None:
+    kept = await pool.fetchval(ANNOTATE, *hold.columns(), texts, limits.MAX_ANNOTATIONS)
+    if kept is None:
         raise hold.lost()
+    if not kept:
+        raise too_many_annotations()

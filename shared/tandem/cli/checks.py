@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,14 +23,27 @@ def listens(
 
 
 def handlers(context: click.Context, option: click.Parameter, value: str) -> str:
-    """`module:name` of which the module exists; whether it has the name, it must tell."""
+    """`module:name` that a processor would load. The default is not looked at."""
     module, separator, name = value.partition(":")
     if not (module and separator and name):
         fault = f"must be of the form module:name, not {value!r}"
         raise click.BadParameter(fault, context, option)
     if fault := _absent(module):
         raise click.BadParameter(fault, context, option)
+    if value != option.default and (fault := _unloadable(value)):
+        raise click.BadParameter(fault, context, option)
     return value
+
+
+def _unloadable(value: str) -> str:
+    """Why a processor could not run these; empty if it could.
+
+    In a process of its own: what an import of the user's module does is not for
+    this one.
+    """
+    command = (sys.executable, "-m", "tandem.loading", value)
+    tried = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - ours
+    return "" if tried.returncode == 0 else tried.stderr.strip().rpartition("\n")[2]
 
 
 def _absent(module: str) -> str:

@@ -11,15 +11,23 @@ from tandem.states import TaskState
 
 
 def crashed(claimed: Claimed, handler: Handler, *, crashes: int) -> Outcome:
-    """As a living processor decides that finds the holder dead."""
+    """As a living processor decides that finds the holder dead.
+
+    `crashes` counts those in a row, with this one.
+    """
     spent = claimed.attempt >= max_attempts_of(claimed, handler)
     over = spent or crashes >= MAX_CRASHES
+    why = ""
+    if crashes >= MAX_CRASHES:
+        why = f", {crashes} times in a row: it is taken for the cause"
+    elif spent:
+        why = ", and no attempt is left"
     return Outcome(
         task_id=claimed.task_id,
         claim=claimed.claim,
         state=TaskState.FAILED if over else TaskState.PENDING,
         reason=Reason.CRASHED,
-        message="its processor died while it ran",
+        message=f"its processor died while it ran{why}",
     )
 
 

@@ -243,6 +243,8 @@ class HandlerTest:
         if outcome is None or trial.stops & LOSSES:
             self._crashes += 1
             outcome = crashed(self._task, self._handler, crashes=self._crashes)
+        elif outcome.spends_attempt:
+            self._crashes = 0
         return despite_cancel(outcome) if self._cancel_requested else outcome
 
     def _report(self, outcome: Outcome, ending: Ending) -> Ended:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tandem.desk import Begun
+from tandem import limits
+from tandem.desk import Begun, too_many_annotations
 from tandem.states import TaskState
 from tandem.testing.points import Point, begun, kept, noted, progressed, unkept, unnoted
 
@@ -79,6 +80,8 @@ class MemoryBook:
 
     async def annotate(self, texts: str) -> None:
         added = json.loads(texts)
+        if len({*self._status.annotations, *added}) > limits.MAX_ANNOTATIONS:
+            raise too_many_annotations()
         for key in added:
             self._at(unnoted(key))
         self._status.annotations |= added

@@ -63,6 +63,7 @@ class Trial:
         self._desk = TaskDesk(
             book,
             log=Lines(),  # its lines are the processor's, not the handler's
+            pace=0,  # each word is a point at which a test may stop it
             on_lost=lambda: self._attempt.stop(StopCause.LEASE_LOST),
         )
         self._attempt = Attempt(

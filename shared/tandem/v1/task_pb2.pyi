@@ -254,7 +254,9 @@ class RetryPolicy(_message.Message):
     ATTEMPT_TIMEOUT_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
     """Tries in all, 1 to 100. Unset means the handler's, else 5.
-    Failures, timeouts and crashes count; a claim given back by a draining processor does not.
+    Failures and timeouts count, and so does the death of the processor; a claim given back by a draining
+    processor does not. Deaths are counted apart as well: the third in a row ends the task, CRASHED,
+    whatever attempts are left.
     """
     @_builtins.property
     def initial_backoff(self) -> _duration_pb2.Duration:
@@ -374,7 +376,9 @@ class TaskStatus(_message.Message):
     attempt: _builtins.int
     """Tries so far that count against the retry policy. 0 before the first."""
     progress: _builtins.float
-    """0 to 1, as the handler last said. It may go back in a later attempt."""
+    """0 to 1, as the handler last said; quick words of one attempt are merged, and the last one is kept.
+    It may go back in a later attempt.
+    """
     processor_id: _builtins.str
     """Which processor process holds it, or held it last. A UUID, new at each start of a process."""
     claim: _builtins.int
@@ -419,7 +423,9 @@ class TaskStatus(_message.Message):
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What the handler noted: a remote provider's id, say."""
+        """What the handler noted: a remote provider's id, say. At most 16 over all attempts, keys in the form
+        of a project, values of at most 255 characters.
+        """
 
     def __init__(
         self,
@@ -536,7 +542,8 @@ class AttemptError(_message.Message):
     ERROR_TIME_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable UPPER_SNAKE: HANDLER_ERROR, TIMEOUT, CRASHED, DO_NOT_RETRY, UNSTORABLE_RESULT, CANCEL_IGNORED.
-    Reasons may be added.
+    Reasons may be added. In STATE_FAILED all but DO_NOT_RETRY say that no attempt was left; CRASHED may
+    also say that the processor died three times in a row while the task ran.
     """
     message: _builtins.str
     """For people; it may change. At most 4,096 characters, and never a stack trace."""

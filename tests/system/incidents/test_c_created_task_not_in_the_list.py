@@ -12,11 +12,17 @@ import pytest
 from tandem.postgres.connect import connected
 from tandem.states import TaskState
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
+from tests.support.cluster import Database
 from tests.support.content import result_of, state_of
 from tests.support.creator import a_request
 from tests.support.gates import Gate, let_pass, standing_gate
 from tests.support.rivals import rivals
-from tests.support.running_pair import RunningPair
+from tests.support.running_pair import (
+    HANDLERS,
+    HASTE,
+    RunningPair,
+    running_pair,
+)
 
 USER = "d9a911ab-10b4-4b11-af2f-4c2e4077100d"
 
@@ -243,6 +249,28 @@ async def age(services: RunningPair, task_id: str, by: str) -> None:
             UUID(task_id),
             by,
         )
+
+
+async def test_c6_a_task_whose_processor_is_killed_is_run_again_and_finishes(
+    database: Database, gate: Gate
+) -> None:
+    """It does not stay RUNNING, whoever asks and whatever the killed one held."""
+    async with running_pair(database, handlers=HANDLERS, environ=HASTE) as pair:
+        request = an_animation("p-killed", queue="default", gate=gate.address)
+        # The crash spends the attempt that it ends.
+        request.spec.retry_policy.max_attempts = 2
+        created = (await pair.creators[0].CreateTask(request)).task
+        await gate.reached()
+        killed, at = await pair.holder(created.task_id)
+
+        await pair.pair.processors[killed].kill()
+        let_pass(await gate.reached())
+        finished = await pair.finished(created.task_id, at=at)
+
+    assert state_of(finished) == TaskState.SUCCEEDED
+    assert (finished.status.claim, finished.status.attempt) == (2, 2)
+    assert finished.status.error.reason == "CRASHED"
+    assert result_of(finished)["result_url"].endswith(f"{created.task_id}.mp4")
 
 
 def assert_in_order(task: task_pb2.Task) -> None:

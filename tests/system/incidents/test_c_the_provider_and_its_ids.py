@@ -13,8 +13,7 @@ from tests.support.content import result_of, state_of
 from tests.support.creator import a_request
 from tests.support.gates import Gate, let_pass, standing_gate
 from tests.support.held_provider import Held, HeldProvider, held_provider
-from tests.support.running_pair import RunningPair, running_pair
-from tests.system.conftest import HASTE
+from tests.support.running_pair import HASTE, RunningPair, running_pair
 
 HANDLERS = "tests.support.provider_handlers:handlers"
 

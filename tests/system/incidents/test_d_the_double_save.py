@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from uuid import UUID
 
 import grpc
 import pytest
 
 from tandem.client import reason_of
 from tandem.v1 import creator_pb2, creator_pb2_grpc, processor_pb2
+from tests.support.content import result_of
 from tests.support.creator import a_new_id, a_request
 from tests.support.postgres_log import PostgresLog
 from tests.support.proxy import running_proxy
+from tests.support.rivals import rivals
 from tests.support.running_pair import RunningPair
 
 Outcome = creator_pb2.CreateTaskResponse
@@ -21,6 +24,9 @@ Outcome = creator_pb2.CreateTaskResponse
 SESSION = "752b7035-446f-4d92-b4f4-23b3b2ae1066"
 
 WINDOWS = 8
+
+UNSERVED = "by-hand"
+"""A queue of which no processor takes tasks: the test reports."""
 
 STORED = """
 SELECT t.task_id
@@ -208,3 +214,33 @@ async def test_d3_several_windows_save_one_session_at_once(
     }
     assert [task.task_id for task in found.tasks] == [answers[0].task.task_id]
     assert postgres_log.errors() == []
+
+
+async def test_d4_a_result_is_written_once_however_often_it_is_reported(
+    services: RunningPair, project: str
+) -> None:
+    """The same again is accepted and changes nothing; another one is refused."""
+    analysis = {"transcript": "hello there", "confidence": 0.9}
+    another = {**analysis, "transcript": "hello where"}
+    save = upload_audio(project)
+    save.spec.queue = UNSERVED
+    task_id = UUID((await services.creators[0].CreateTask(save)).task.task_id)
+    async with rivals(services.database, 1, type_="conversation") as (processor,):
+        claimed = await processor.claim(task_id)
+        assert claimed is not None
+        first = await processor.succeed(task_id, claim=1, result=analysis)
+        kept = await services.finished(str(task_id))
+        again = await processor.succeed(task_id, claim=1, result=analysis)
+        other = await processor.succeed(task_id, claim=1, result=another)
+        later = await processor.succeed(task_id, claim=2, result=another)
+
+    stored = await services.processors[0].GetTask(
+        processor_pb2.GetTaskRequest(task_id=str(task_id))
+    )
+    assert (first, again) == (None, None)
+    assert [fault.reason for fault in (other, later) if fault] == [
+        "RESULT_CONFLICT",
+        "LEASE_LOST",
+    ]
+    assert stored.task == kept
+    assert result_of(kept) == analysis

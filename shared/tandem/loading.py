@@ -1,8 +1,13 @@
-"""The handlers that `module:name` stands for."""
+"""The handlers that `module:name` stands for.
+
+`python -m tandem.loading module:name` says on one line why a processor would not
+have them, and then ends with exit code 2.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
 
 from tandem.handlers import Handlers
 
@@ -23,7 +28,8 @@ def load_handlers(name: str) -> Handlers:
         raise BadHandlers(f"{name!r} is not of the form module:name")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the module is the user's: anything may come out of it
+    # The module is the user's: anything may come out of it.
+    except (Exception, SystemExit) as error:
         detail = " ".join(str(error).split())
         message = f"cannot import {module_name}: {type(error).__name__}: {detail}"
         raise BadHandlers(message) from error
@@ -33,3 +39,11 @@ def load_handlers(name: str) -> Handlers:
     if not len(handlers):
         raise BadHandlers(f"{name} has no handler registered")
     return handlers
+
+
+if __name__ == "__main__":
+    try:
+        load_handlers(sys.argv[1])
+    except BadHandlers as fault:
+        print(fault, file=sys.stderr)  # noqa: T201 - the caller reads it
+        sys.exit(2)
