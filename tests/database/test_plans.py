@@ -144,13 +144,14 @@ CREATOR: Final = {
 
 PROCESSOR_CASES: Final = {
     "a claim": case(
-        claims.CLAIM, PROCESSOR, OPEN, ["echo", "mail"], 32, by=BOTH, blocks=3000
+        claims.CLAIM, PROCESSOR, OPEN, ["echo", "mail"], 32, False,
+        by=BOTH, blocks=3000,
     ),
     "why ids were not claimed": case(
         claims.READ_UNCLAIMED, [*OPEN, *UNKNOWN], by="task_status_pkey", blocks=1000
     ),
     "due work": case(
-        claims.READ_DUE, ["default"], ["echo", "mail"], 32,
+        claims.READ_DUE, ["default"], ["echo", "mail"], False, 32,
         by="task_status_due tasks_pkey", blocks=1500,
     ),
     "a report": case(
@@ -185,7 +186,7 @@ PROCESSOR_CASES: Final = {
     "progress": case(
         steps.SET_PROGRESS, *HELD, 0.5, by="task_status_pkey", blocks=60
     ),
-    "a note": case(steps.ANNOTATE, *HELD, "{}", by="task_status_pkey", blocks=100),
+    "a note": case(steps.ANNOTATE, *HELD, "{}", 16, by="task_status_pkey", blocks=100),
     "tasks by id": case(tasks.READ_TASKS, FINISHED, False, by=VIEW, blocks=1500),
     "watched tasks": case(
         watch.READ_MARKS, OPEN, by="task_status_pkey", blocks=600
