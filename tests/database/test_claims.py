@@ -247,7 +247,7 @@ async def test_suspects_that_may_not_run_now_hide_no_due_work(
 
 async def _suspect(pool: asyncpg.Pool, *task_ids: UUID) -> None:
     await pool.execute(
-        "UPDATE tandem.task_status SET crashes = 1 WHERE task_id = ANY ($1)", task_ids
+        "UPDATE tandem.task_status SET crashes = 2 WHERE task_id = ANY ($1)", task_ids
     )
 
 

@@ -193,7 +193,7 @@ async def test_p8_suspects_run_one_at_a_time_beside_others(
     works = Works(suspect=None, quick=None)
     works.go_on("quick")
     suspects = await create_many(creator_pool, 6, type="suspect", start_delay=SOON)
-    await processor_pool.execute("UPDATE tandem.task_status SET crashes = 1")
+    await processor_pool.execute("UPDATE tandem.task_status SET crashes = 2")
     quick = await create_many(creator_pool, 20, type="quick", start_delay=SOON)
     async with together(database, works, concurrency=8):
         await until(lambda: _reached(works, 1 + len(quick)))
@@ -214,7 +214,7 @@ async def test_suspects_of_a_type_with_a_limit_keep_to_both(
     works = Works(slow=1)
     task_ids = await create_many(creator_pool, 4, type="slow", start_delay=SOON)
     await processor_pool.execute(
-        "UPDATE tandem.task_status SET crashes = 1 WHERE task_id = ANY ($1)",
+        "UPDATE tandem.task_status SET crashes = 2 WHERE task_id = ANY ($1)",
         task_ids[:2],
     )
     async with together(database, works, concurrency=8):

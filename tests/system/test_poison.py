@@ -60,7 +60,9 @@ async def test_p8_a_poison_task_fails_after_three_kills_and_condemns_no_neighbou
     assert Counter(row["state"] for row in rows.values()) == {
         TaskState.SUCCEEDED: INNOCENTS
     }
-    assert max(row["claim"] for row in rows.values()) < condemned["claim"]
+    assert condemned["claim"] == 3
+    # Hit twice at most: from then on it is never beside the poison.
+    assert max(row["claim"] for row in rows.values()) <= 3
 
 
 async def create(pair: RunningPair, type_: str, gate: Gate) -> str:

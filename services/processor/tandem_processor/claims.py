@@ -30,7 +30,7 @@ wanted AS (
     WHERE s.task_id = ANY ($2::uuid[])
       AND s.state = 'PENDING'
       AND (s.due_time IS NULL OR s.due_time <= now())
-      AND (s.crashes > 0) = $5
+      AND (s.crashes > 1) = $5
       AND t.type = ANY ($3::text[])
       AND q.paused IS NOT TRUE
     ORDER BY s.task_id
@@ -50,7 +50,7 @@ claimed AS (
     FROM wanted, me
     WHERE s.task_id = wanted.task_id
       AND s.state = 'PENDING'
-    RETURNING s.task_id, s.attempt, s.claim, s.crashes > 0 AS is_suspect
+    RETURNING s.task_id, s.attempt, s.claim, s.crashes > 1 AS is_suspect
 ),
 noted AS (
     INSERT INTO tandem.claim_batches (processor_id, task_ids)
@@ -76,7 +76,7 @@ WHERE s.task_id = ANY ($1::uuid[])
 """
 
 READ_DUE: Final = """
-SELECT s.task_id, t.type, s.crashes > 0 AS is_suspect
+SELECT s.task_id, t.type, s.crashes > 1 AS is_suspect
 FROM tandem.task_status AS s
 JOIN tandem.lanes AS l ON l.lane_id = s.lane_id
 JOIN tandem.tasks AS t ON t.task_id = s.task_id
@@ -84,7 +84,7 @@ LEFT JOIN tandem.queues AS q ON q.queue = l.queue
 WHERE s.due_time <= now()
   AND l.queue = ANY ($1::text[])
   AND t.type = ANY ($2::text[])
-  AND (s.crashes = 0 OR $3)
+  AND (s.crashes <= 1 OR $3)
   AND q.paused IS NOT TRUE
 ORDER BY s.due_time
 LIMIT $4
@@ -126,7 +126,7 @@ async def claim(
 ) -> list[Claimed]:
     """Claim what can be claimed among these ids, at most `limit`.
 
-    Either suspects alone, which were running when a processor crashed, or others.
+    Either suspects alone, which were running in two crashes in a row, or others.
 
     Raises:
         DeclaredDead: the processor is not LIVE, so nothing was claimed.

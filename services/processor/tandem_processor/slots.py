@@ -35,8 +35,8 @@ def shares_of(handlers: Handlers) -> Sequence[Share]:
 class Slots:
     """Which slots are taken. A slot is free again when its handler has ended.
 
-    Suspects were running when a processor crashed. They run one at a time, so
-    that a poison task crashes by itself from its second time on.
+    Suspects were running in two crashes in a row. They run one at a time, so that
+    a poison task crashes without its neighbours the third time, and they live.
     """
 
     def __init__(self, handlers: Handlers, *, concurrency: int) -> None:
