@@ -110,7 +110,8 @@ class Batcher:
             self._note(batch)
             answers = {pending.draft: pending.answer for pending in batch}
             await self._flusher.flush(answers, aside=aside)
-            self._linger.flushed(len(batch))
+            on_their_way = len(batch) + len(self._waiting)
+            self._linger.flushed(min(on_their_way, self._largest))
         return len(batch)
 
     def _next_batch(self) -> list[Pending]:
