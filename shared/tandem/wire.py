@@ -44,9 +44,16 @@ def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
     """The moment, to the microsecond, as Postgres keeps it."""
     if moment is None:
         return None
+    wire = timestamp_pb2.Timestamp()
+    fill_timestamp(wire, moment)
+    return wire
+
+
+def fill_timestamp(wire: timestamp_pb2.Timestamp, moment: datetime) -> None:
+    """Set the timestamp to the moment."""
     since = moment - EPOCH
-    seconds = since.days * SECONDS_OF_DAY + since.seconds
-    return timestamp_pb2.Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
+    wire.seconds = since.days * SECONDS_OF_DAY + since.seconds
+    wire.nanos = since.microseconds * 1000
 
 
 def moment(wire: timestamp_pb2.Timestamp) -> datetime:

@@ -19,7 +19,7 @@ from tandem.v1 import creator_pb2, task_pb2
 from tandem_creator.content import differing_fields
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
-from tandem_creator.fresh import fresh_task, is_kept_as_given, spec_as_kept
+from tandem_creator.fresh import fill_fresh, is_kept_as_given, spec_as_kept
 from tandem_creator.rows import NOT_WRITTEN, row_of
 from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
@@ -46,20 +46,26 @@ def respond(draft: Draft, answer: Answer | None, *, full: bool) -> Response:
     """
     if isinstance(answer, Winner) and (refused := refusal(draft, answer)):
         raise refused
-    return respond_unrefused(draft, answer, full=full)
+    response = Response()
+    fill(response, draft, answer, full=full)
+    return response
 
 
-def respond_unrefused(draft: Draft, answer: Answer | None, *, full: bool) -> Response:
-    """The same where nothing is refused, or it was asked for already.
+def fill(
+    response: Response, draft: Draft, answer: Answer | None, *, full: bool
+) -> None:
+    """The same into an empty response, where nothing is refused or was asked for already.
 
     Raises:
         TaskNotFound: the caller may not see the task.
     """
+    response.request_id = str(draft.request_id)
     if not isinstance(answer, Winner):
-        return _created(draft, answer, full=full)
-    if answer.match is Match.REQUEST_ID:
-        return _replayed(draft, answer, full=full)
-    return _existing(draft, answer, full=full)
+        _fill_created(response, draft, answer, full=full)
+    elif answer.match is Match.REQUEST_ID:
+        _fill_replayed(response, draft, answer.row, full=full)
+    else:
+        _fill_existing(response, draft, answer, full=full)
 
 
 def refusal(draft: Draft, winner: Winner) -> TandemError | None:
@@ -101,29 +107,24 @@ def _basic(row: TaskRow) -> TaskRow:
     return replace(row, payload=None, result=None, stages=stages)
 
 
-def _created(draft: Draft, created: Created | None, *, full: bool) -> Response:
+def _fill_created(
+    response: Response, draft: Draft, created: Created | None, *, full: bool
+) -> None:
     """The task as it was just written, without reading it back."""
-    return Response(
-        task=_made(draft, created, full=full),
-        outcome=Response.OUTCOME_CREATED,
-        request_id=str(draft.request_id),
-    )
-
-
-def _made(draft: Draft, created: Created | None, *, full: bool) -> task_pb2.Task:
+    response.outcome = Response.OUTCOME_CREATED
     if created is None or draft.given is None:
-        return render(row_of(draft, created), full=full)
+        response.task.CopyFrom(render(row_of(draft, created), full=full))
+        return
     if not access.current_caller.get().may_read(draft.project):
         raise TaskNotFound("no such task")
-    return fresh_task(draft, draft.given, created.create_time, full=full)
+    fill_fresh(response.task, draft, draft.given, created.create_time, full=full)
 
 
-def _replayed(draft: Draft, winner: Winner, *, full: bool) -> Response:
-    return Response(
-        task=_made_before(draft, winner.row, full=full),
-        outcome=Response.OUTCOME_REPLAYED,
-        request_id=str(draft.request_id),
-    )
+def _fill_replayed(
+    response: Response, draft: Draft, row: TaskRow, *, full: bool
+) -> None:
+    response.outcome = Response.OUTCOME_REPLAYED
+    response.task.CopyFrom(_made_before(draft, row, full=full))
 
 
 def _made_before(draft: Draft, row: TaskRow, *, full: bool) -> task_pb2.Task:
@@ -133,14 +134,13 @@ def _made_before(draft: Draft, row: TaskRow, *, full: bool) -> task_pb2.Task:
     return render(row, full=full, spec=spec)
 
 
-def _existing(draft: Draft, winner: Winner, *, full: bool) -> Response:
-    return Response(
-        task=render(winner.row, full=full),
-        outcome=Response.OUTCOME_EXISTING,
-        request_id=str(draft.request_id),
-        differing_fields=differing_fields(draft, winner.row),
-        existing_reason=EXISTING_REASONS[winner.match],
-    )
+def _fill_existing(
+    response: Response, draft: Draft, winner: Winner, *, full: bool
+) -> None:
+    response.outcome = Response.OUTCOME_EXISTING
+    response.task.CopyFrom(render(winner.row, full=full))
+    response.differing_fields.extend(differing_fields(draft, winner.row))
+    response.existing_reason = EXISTING_REASONS[winner.match]
 
 
 def _reused(row: TaskRow, differing: list[str]) -> RequestIdReused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from tandem.errors import (
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer
-from tandem_creator.outcomes import refusal, respond_unrefused
+from tandem_creator.outcomes import fill, refusal
 from tandem_creator.store.winners import Winner
 
 Outcome = pb.CreateTaskResponse
@@ -80,11 +80,10 @@ def respond_batch(
     out, then all but ids, state and times. The batch stands, and a repeat of it
     must be answered, too.
     """
-    results = [
-        respond_unrefused(draft, answers.get(draft.task_id), full=full)
-        for draft in drafts
-    ]
-    response = pb.BatchCreateTasksResponse(results=results, summary=_summary(results))
+    response = pb.BatchCreateTasksResponse()
+    for draft in drafts:
+        fill(response.results.add(), draft, answers.get(draft.task_id), full=full)
+    response.summary.CopyFrom(_summary(response.results))
     if full and response.ByteSize() > limits.MAX_MESSAGE_BYTES:
         return respond_batch(drafts, answers, full=False)
     if response.ByteSize() > limits.MAX_MESSAGE_BYTES:
@@ -93,7 +92,7 @@ def respond_batch(
     return response
 
 
-def _summary(results: Sequence[pb.CreateTaskResponse]) -> pb.BatchSummary:
+def _summary(results: Collection[pb.CreateTaskResponse]) -> pb.BatchSummary:
     counted = Counter(result.outcome for result in results)
     return pb.BatchSummary(
         requested=len(results),

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +34,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 TRACE_CONTEXT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """The W3C's `traceparent`."""
+
+OUTCOMES: Final = MappingProxyType(
+    {
+        number: name.removeprefix("OUTCOME_")
+        for name, number in pb.CreateTaskResponse.Outcome.items()
+    }
+)
 
 
 class CreatorServicer:
@@ -149,8 +157,7 @@ def _noted(response: pb.CreateTaskResponse) -> pb.CreateTaskResponse:
 
 
 def _outcome(response: pb.CreateTaskResponse) -> str:
-    name = pb.CreateTaskResponse.Outcome.Name(response.outcome)
-    return name.removeprefix("OUTCOME_")
+    return OUTCOMES[response.outcome]
 
 
 def _counted(response: pb.BatchCreateTasksResponse) -> pb.BatchCreateTasksResponse:
