@@ -19,8 +19,7 @@ from tandem.v1 import task_pb2
 
 # Payload and result are not fetched for a view that leaves them out: they are
 # the wide columns, and lie out of line where they are long.
-READ_TASKS: Final = """
-SELECT
+COLUMNS: Final = """
     v.task_id, v.project, v.request_id, v.external_id, v.type, v.queue, v.priority,
     v.title, v.labels::text AS labels, v.not_before_time, v.start_delay,
     v.max_attempts, v.initial_backoff, v.max_backoff, v.attempt_timeout, v.defaulted,
@@ -30,9 +29,19 @@ SELECT
     v.errors::text AS errors, v.annotations::text AS annotations,
     CASE WHEN $2 THEN v.payload::text END AS payload,
     CASE WHEN $2 THEN v.result::text END AS result
+"""
+
+READ_TASKS: Final = f"""
+SELECT {COLUMNS}
 FROM tandem.task_view AS v
 WHERE v.task_id = ANY ($1::uuid[])
-"""
+"""  # noqa: S608 - of constants
+
+READ_TASKS_BY_REQUEST_ID: Final = f"""
+SELECT {COLUMNS}
+FROM unnest($1::text[], $3::uuid[]) AS w (project, request_id)
+JOIN tandem.task_view AS v ON v.project = w.project AND v.request_id = w.request_id
+"""  # noqa: S608 - of constants
 
 READ_STAGES: Final = """
 SELECT
@@ -111,15 +120,32 @@ async def read_tasks(
 ) -> dict[UUID, TaskRow]:
     """The tasks that exist among these ids; payload and results only if `full`."""
     records = await connection.fetch(READ_TASKS, task_ids, full)
+    rows = await _with_stages(connection, records, full=full)
+    return {row.task_id: row for row in rows}
+
+
+async def read_tasks_by_request_ids(
+    connection: Connection, keys: Sequence[tuple[str, UUID]], *, full: bool
+) -> dict[tuple[str, UUID], TaskRow]:
+    """The tasks that exist among these (project, request id), in one round trip."""
+    projects, request_ids = zip(*keys, strict=True) if keys else ((), ())
+    records = await connection.fetch(
+        READ_TASKS_BY_REQUEST_ID, projects, full, request_ids
+    )
+    rows = await _with_stages(connection, records, full=full)
+    return {(row.project, row.request_id): row for row in rows}
+
+
+async def _with_stages(
+    connection: Connection, records: Iterable[asyncpg.Record], *, full: bool
+) -> list[TaskRow]:
     # Only a claim can have begun a stage, so fresh tasks cost one statement.
     claimed = [record["task_id"] for record in records if record["claim"]]
     stages = await _read_stages(connection, claimed, full=full)
-    return {
-        record["task_id"]: TaskRow.from_record(
-            record, stages.get(record["task_id"], ())
-        )
+    return [
+        TaskRow.from_record(record, stages.get(record["task_id"], ()))
         for record in records
-    }
+    ]
 
 
 async def _read_stages(

@@ -13,6 +13,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from tandem import tasks
+from tandem.postgres.pool import PLANS_BY_KEYS
 from tandem_creator import bell, store
 from tandem_creator.store import holders, places, stream, takes
 from tests import factories
@@ -58,7 +60,8 @@ async def indexes(pool: asyncpg.Pool, sql: str, *args: Any) -> set[str]:
     """The indexes of the statement's plan; a scan of a whole table counts as such."""
     async with pool.acquire() as connection, connection.transaction():
         # Prepared statements are planned once for all arguments in the long run.
-        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        for name, value in PLANS_BY_KEYS.items():
+            await connection.execute(f"SET LOCAL {name} = {value}")
         text = await connection.fetchval(f"EXPLAIN (FORMAT json) {sql}", *args)
     found = list(nodes(json.loads(text)[0]["Plan"]))
     scanned = {
@@ -87,6 +90,19 @@ async def test_winners_are_found_by_their_unique_indexes(full: asyncpg.Pool) -> 
 
     assert by_request == {"tasks_request_id"}
     assert by_external == {"tasks_external_id"}
+
+
+async def test_replayed_tasks_are_read_by_their_request_ids(
+    full: asyncpg.Pool,
+) -> None:
+    request_ids = [uuid4() for _ in range(3)]
+
+    used = await indexes(
+        full, tasks.READ_TASKS_BY_REQUEST_ID, ["acme"] * 3, True, request_ids
+    )
+
+    assert used >= {"tasks_request_id", "task_status_pkey"}
+    assert not {name for name in used if name.startswith("all of")}
 
 
 async def test_contents_are_found_by_their_key(

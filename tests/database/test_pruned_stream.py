@@ -15,6 +15,7 @@ from tandem.pruning.janitor import Janitor
 from tandem.pruning.retention import Retention
 from tandem.pruning.takes import forget_group
 from tandem.v1 import creator_pb2 as pb
+from tandem_creator.connections import Kept
 from tandem_creator.epoch import Epoch
 from tandem_creator.horizon import Horizon
 from tandem_creator.store.creates import create_tasks
@@ -107,11 +108,12 @@ async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
 ) -> None:
     """It took its first page, and went for coffee."""
     task_ids = await create_many(creator_pool, 3 * PAGE)
-    epoch, horizon = Epoch(), Horizon(creator_pool)
+    kept = Kept(creator_pool)
+    epoch, horizon = Epoch(), Horizon(kept)
     async with creator_pool.acquire() as connection:
         await epoch.enter(connection)
     await horizon.refresh()
-    stream = Stream(creator_pool, horizon=horizon, epoch=epoch)
+    stream = Stream(kept, horizon=horizon, epoch=epoch)
     request = pb.StreamCreatedTasksRequest(until_caught_up=True)
     sent: list[str] = []
     messages = stream.follow(request, ready=nothing)
@@ -126,6 +128,7 @@ async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
         assert (await prune(janitor_pool)).stripped == len(task_ids)
         with pytest.raises(ResumeTokenExpired):
             await read_on()
+    await kept.close()
 
     assert sent == [str(task_id) for task_id in task_ids[: len(sent)]]
     assert PAGE <= len(sent) < len(task_ids)

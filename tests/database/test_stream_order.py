@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from tandem_creator.connections import Kept
 from tandem_creator.horizon import Horizon
 from tandem_creator.store.creates import create_tasks
 from tandem_creator.store.lanes import Lanes
@@ -165,7 +166,8 @@ async def test_p5_pages_of_any_size_give_one_order(
 async def test_the_horizon_tells_its_followers_when_it_moves(
     creator_pool: asyncpg.Pool,
 ) -> None:
-    horizon = Horizon(creator_pool, poll=60.0)
+    kept = Kept(creator_pool)
+    horizon = Horizon(kept, poll=60.0)
     place = await horizon.refresh()
     running = asyncio.create_task(horizon.run(_ignore))
     try:
@@ -176,6 +178,8 @@ async def test_the_horizon_tells_its_followers_when_it_moves(
             assert await waiting == await read_last(creator_pool)
     finally:
         running.cancel()
+        await asyncio.wait([running])
+        await kept.close()
 
 
 async def _ignore(*, serving: bool) -> None:

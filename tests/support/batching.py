@@ -10,6 +10,7 @@ from uuid import UUID
 
 from tandem.postgres.pool import create_pool
 from tandem_creator.batcher import Batcher
+from tandem_creator.connections import Kept
 from tandem_creator.daemons import Daemons
 from tandem_creator.drafts import Draft
 from tandem_creator.epoch import Epoch
@@ -35,8 +36,11 @@ async def batching(
         on_connect=Epoch().enter,
         lock_timeout=lock_timeout,
     )
-    async with pool, Daemons() as daemons:
-        flusher = Flusher(pool, lanes=Lanes(), ring=lambda: None)
+    async with pool, AsyncExitStack() as stack:
+        kept = Kept(pool)
+        stack.push_async_callback(kept.close)
+        daemons = await stack.enter_async_context(Daemons())
+        flusher = Flusher(kept, lanes=Lanes(), ring=lambda: None)
         batcher = Batcher(flusher, **limits)
         daemons.start(batcher.run())
         yield batcher

@@ -61,6 +61,7 @@ class Batcher:
         self._clock = clock or asyncio.get_running_loop().time
         self._waiting: deque[Pending] = deque()
         self._arrived = asyncio.Event()
+        self._open = 0
         self._linger = Linger(self._clock)
 
     @property
@@ -89,19 +90,20 @@ class Batcher:
         self._waiting.append(pending)
         self._arrived.set()
         self._linger.arrived(len(self._waiting))
-        # Not the batch's task: a caller that gives up cancels its answer, no more.
-        return await pending.answer
+        self._open += 1
+        try:
+            # Not the batch's task: a caller that gives up cancels its answer, no more.
+            return await pending.answer
+        finally:
+            self._open -= 1
 
     async def run(self) -> None:
         """Send batches until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as aside:
-                while True:
-                    await self._arrived.wait()
-                    await self._linger.wait(len(self._waiting))
-                    await self.run_once(aside)
-        finally:
-            await self._flusher.close()
+        async with asyncio.TaskGroup() as aside:
+            while True:
+                await self._arrived.wait()
+                await self._linger.wait(len(self._waiting))
+                await self.run_once(aside)
 
     async def run_once(self, aside: asyncio.TaskGroup) -> int:
         """Send what waits, at most one batch; answers how many were sent."""
@@ -110,8 +112,7 @@ class Batcher:
             self._note(batch)
             answers = {pending.draft: pending.answer for pending in batch}
             await self._flusher.flush(answers, aside=aside)
-            on_their_way = len(batch) + len(self._waiting)
-            self._linger.flushed(min(on_their_way, self._largest))
+            self._linger.flushed(min(self._open, self._largest))
         return len(batch)
 
     def _next_batch(self) -> list[Pending]:

@@ -1,4 +1,4 @@
-"""Connections for batches: from the pool, or kept from the batch before."""
+"""Connections: from the pool, or kept from the last user."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy
 ACQUIRE_LIMIT: Final = 10.0
 """Seconds to wait for a connection of the pool."""
 
+MOST_KEPT: Final = 3
+"""One for the micro-batch, one for what is read meanwhile, one for the stream."""
+
 
 @asynccontextmanager
 async def connected(pool: asyncpg.Pool) -> AsyncIterator[Pooled]:
@@ -28,41 +31,43 @@ async def connected(pool: asyncpg.Pool) -> AsyncIterator[Pooled]:
 
 
 class Kept:
-    """One connection that goes from batch to batch without passing the pool.
+    """Connections that go from one user to the next without passing the pool.
 
-    The pool cleans what is given back, which takes a round trip that the next batch
-    would wait for. A batch leaves nothing to clean unless it fails.
+    The pool cleans what is given back, which takes a round trip that its user waits
+    for. Whoever takes one here leaves nothing to clean unless it fails.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        # Of a pool of one, keeping one would leave none for anybody else.
-        self._keeps = pool.get_max_size() > 1
-        self._idle: Pooled | None = None
+        # Whoever takes from the pool itself must find some there: of one, none is kept.
+        self._most = min(MOST_KEPT, pool.get_max_size() // 2)
+        self._idle: list[Pooled] = []
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Pooled]:
-        """The kept connection, or another one, or StoreUnavailable: nothing was sent."""
+        """A kept connection, or another one, or StoreUnavailable: nothing was sent."""
         connection = self._take() or await _acquire(self._pool)
         try:
             yield connection
         except BaseException:
             await self._pool.release(connection)
             raise
-        if self._keeps and self._idle is None:
-            self._idle = connection
+        if len(self._idle) < self._most:
+            self._idle.append(connection)
         else:
             await self._pool.release(connection)
 
-    async def let_go(self) -> None:
-        """Give the connection back: a pool that closes waits for all of them."""
-        idle, self._idle = self._idle, None
-        if idle is not None:
-            await self._pool.release(idle)
+    async def close(self) -> None:
+        """Give them back, and keep no more: a pool that closes waits for all of them."""
+        self._most = 0
+        while self._idle:
+            await self._pool.release(self._idle.pop())
 
     def _take(self) -> Pooled | None:
-        idle, self._idle = self._idle, None
-        return idle if idle is not None and _is_alive(idle) else None
+        while self._idle:
+            if _is_alive(connection := self._idle.pop()):
+                return connection
+        return None
 
 
 def _is_alive(connection: Pooled) -> bool:

@@ -12,7 +12,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import OutcomeUnknown, StoreUnavailable
-from tandem_creator.connections import Kept, connected
+from tandem_creator.connections import Kept
 from tandem_creator.drafts import Draft
 from tandem_creator.store.creates import Created, create_tasks
 from tandem_creator.store.lanes import Lanes
@@ -43,11 +43,8 @@ ONE_OF_THEM: Final = (*calls.STORE_REFUSED, asyncpg.LockNotAvailableError)
 class Flusher:
     """Sends drafts and settles each of their answers, whatever happens."""
 
-    def __init__(
-        self, pool: asyncpg.Pool, *, lanes: Lanes, ring: Callable[[], None]
-    ) -> None:
-        self._pool = pool
-        self._kept = Kept(pool)
+    def __init__(self, kept: Kept, *, lanes: Lanes, ring: Callable[[], None]) -> None:
+        self._kept = kept
         self._lanes = lanes
         self._ring = ring
 
@@ -68,10 +65,6 @@ class Flusher:
             _answer(answers, created)
             if lost := _unanswered(answers):
                 aside.create_task(self._settle(lost))
-
-    async def close(self) -> None:
-        """Let go of the database."""
-        await self._kept.let_go()
 
     async def _create(
         self, drafts: Sequence[Draft], gone: Collection[UUID] = ()
@@ -114,7 +107,7 @@ class Flusher:
         """Answer those whose ids or contents are taken with the tasks that hold them."""
         try:
             for _ in range(TRIES):
-                async with connected(self._pool) as connection:
+                async with self._kept.connected() as connection:
                     found = await find_winners(connection, list(lost))
                 _answer(lost, found.winners)
                 if not (lost := _unanswered(lost)):

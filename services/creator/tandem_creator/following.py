@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
-
 from tandem.errors import ResumeTokenExpired, Violation
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
+from tandem_creator.connections import Kept
 from tandem_creator.epoch import Epoch
 from tandem_creator.horizon import Horizon
 from tandem_creator.store.positions import read_floor, read_last
@@ -84,7 +83,7 @@ class Start:
 
 
 async def starting_place(
-    following: Following, *, pool: asyncpg.Pool, horizon: Horizon, epoch: Epoch
+    following: Following, *, kept: Kept, horizon: Horizon, epoch: Epoch
 ) -> Start:
     """Where the subscriber begins.
 
@@ -93,12 +92,13 @@ async def starting_place(
     """
     if following.from_now:
         return Start(await horizon.refresh())
-    floor = await read_floor(pool)
+    async with kept.connected() as connection:
+        floor = await read_floor(connection)
+        # Not the settled position: another creator's may be ahead of this one's.
+        last = await read_last(connection)
     if following.token is None:
         # What is not finished is kept, however old it is.
         return Start(0, gaps_to=floor)
-    # Not the settled position: another creator's may be ahead of this one's.
-    last = await read_last(pool)
     here = following.token.epoch_id == epoch.current
     if not here or not floor <= following.token.position <= last:
         raise expired(following, floor, epoch=epoch)

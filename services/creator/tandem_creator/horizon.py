@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import asyncpg
 import structlog
 
 from tandem import calls
 from tandem.errors import Stopping, StoreUnavailable
+from tandem_creator.connections import Kept
 from tandem_creator.store.positions import read_settled
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ class SetServing(Protocol):
 class Horizon:
     """The settled position. It only grows, but for a change of epoch."""
 
-    def __init__(self, pool: asyncpg.Pool, *, poll: float = POLL_SECONDS) -> None:
-        self._pool = pool
+    def __init__(self, kept: Kept, *, poll: float = POLL_SECONDS) -> None:
+        self._kept = kept
         self._poll = poll
         self._settled = 0
         self._followers = 0
@@ -143,7 +143,8 @@ class Horizon:
         # Cleared first: what commits from here on rings anew.
         self._bell.clear()
         self._is_stale = False
-        settled = await read_settled(self._pool)
+        async with self._kept.connected() as connection:
+            settled = await read_settled(connection)
         if settled > self._settled:
             self._settled = settled
             self._wake()

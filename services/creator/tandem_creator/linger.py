@@ -35,7 +35,7 @@ class Linger:
         self._enough = asyncio.Event()
 
     def flushed(self, on_their_way: int) -> None:
-        """A batch was answered just now; it and what waits are so many creates."""
+        """A batch was answered just now; with all that wait, it is so many creates."""
         self._wanted = on_their_way // 2 if on_their_way >= LOAD else 0
         self._last_end = self._clock()
 

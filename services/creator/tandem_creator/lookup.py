@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
 from tandem.errors import TaskNotFound
 from tandem.postgres.logins import Connection
 from tandem.tasks import TaskRow, read_tasks
@@ -57,22 +55,20 @@ class Found:
     ids_expire_time: datetime | None
 
 
-async def look_up(pool: asyncpg.Pool, lookup: Lookup) -> Found:
+async def look_up(connection: Connection, lookup: Lookup) -> Found:
     """The task with this id.
 
     Raises:
         TaskNotFound: there is none.
     """
-    # One connection for both: the pool cleans each that is given back.
-    async with pool.acquire() as connection:
-        task_ids = await _find(connection, lookup)
-        rows = await read_tasks(connection, list(task_ids.values()), full=lookup.full)
-        if not rows:
-            raise TaskNotFound("no such task")
-        row = next(iter(rows.values()))
-        if row.finish_time is None:
-            return Found(row, None)
-        return Found(row, row.finish_time + await read_delete_after(connection))
+    task_ids = await _find(connection, lookup)
+    rows = await read_tasks(connection, list(task_ids.values()), full=lookup.full)
+    if not rows:
+        raise TaskNotFound("no such task")
+    row = next(iter(rows.values()))
+    if row.finish_time is None:
+        return Found(row, None)
+    return Found(row, row.finish_time + await read_delete_after(connection))
 
 
 async def _find(connection: Connection, lookup: Lookup) -> dict[int, UUID]:

@@ -16,6 +16,7 @@ from tandem.starting import open_pool, require_privileges
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
 from tandem_creator.bell import Bell, Listener
+from tandem_creator.connections import Kept
 from tandem_creator.daemons import Daemons
 from tandem_creator.epoch import Epoch
 from tandem_creator.flush import Flusher
@@ -91,7 +92,9 @@ async def running_creator(
             )
         )
         await require_privileges(pool, EXPECTED)
-        parts = _assemble(settings, pool, epoch=epoch, timing=timing)
+        kept = Kept(pool)
+        stack.push_async_callback(kept.close)
+        parts = _assemble(settings, pool, kept, epoch=epoch, timing=timing)
         daemons = await stack.enter_async_context(Daemons())
         for daemon in (parts.batcher, parts.bell, parts.groups, parts.statistics):
             daemons.start(daemon.run())
@@ -125,10 +128,15 @@ class _Parts:
 
 
 def _assemble(
-    settings: CreatorSettings, pool: asyncpg.Pool, *, epoch: Epoch, timing: Timing
+    settings: CreatorSettings,
+    pool: asyncpg.Pool,
+    kept: Kept,
+    *,
+    epoch: Epoch,
+    timing: Timing,
 ) -> _Parts:
     lanes = Lanes()
-    horizon = Horizon(pool)
+    horizon = Horizon(kept)
     epoch.on_change(lanes.forget)
     epoch.on_change(horizon.forget)
     bell = Bell(pool, here=horizon.ring)
@@ -136,15 +144,15 @@ def _assemble(
         settings.database_url, heard=bell.heard, application_name=APPLICATION
     )
     statistics = Statistics()
-    flusher = Flusher(pool, lanes=lanes, ring=bell.ring)
+    flusher = Flusher(kept, lanes=lanes, ring=bell.ring)
     batcher = Batcher(flusher, statistics=statistics)
     whole_batches = WholeBatches(
         pool, lanes=lanes, ring=bell.ring, statistics=statistics
     )
-    stream = Stream(pool, horizon=horizon, epoch=epoch, frame=timing.frame)
+    stream = Stream(kept, horizon=horizon, epoch=epoch, frame=timing.frame)
     groups = Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend)
     servicer = CreatorServicer(
-        pool,
+        kept,
         batcher=batcher,
         whole_batches=whole_batches,
         statistics=statistics,

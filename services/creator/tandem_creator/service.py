@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import grpc
 from structlog.contextvars import bind_contextvars
 
@@ -18,6 +17,7 @@ from tandem import access, wire
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.batcher import Batcher
 from tandem_creator.batches import parse_batch
+from tandem_creator.connections import Kept
 from tandem_creator.drafts import Draft
 from tandem_creator.groups import Groups
 from tandem_creator.lookup import look_up, parse_lookup
@@ -48,7 +48,7 @@ class CreatorServicer:
 
     def __init__(
         self,
-        pool: asyncpg.Pool,
+        kept: Kept,
         *,
         batcher: Batcher,
         whole_batches: WholeBatches,
@@ -58,7 +58,7 @@ class CreatorServicer:
         require_request_id: bool = False,
     ) -> None:
         self._require_request_id = require_request_id
-        self._pool = pool
+        self._kept = kept
         self._groups = groups
         self._batcher = batcher
         self._whole_batches = whole_batches
@@ -100,7 +100,8 @@ class CreatorServicer:
 
     async def _foresee(self, drafts: Sequence[Draft]) -> dict[UUID, Winner]:
         """What the drafts would find if they were created now. Nothing is held."""
-        found = await find_winners(self._pool, drafts)
+        async with self._kept.connected() as connection:
+            found = await find_winners(connection, drafts)
         return foreseen(drafts, found.winners)
 
     def _origin(self, context: Context) -> dict[str, Any]:
@@ -132,7 +133,8 @@ class CreatorServicer:
         self, request: pb.LookupTaskRequest, context: Context
     ) -> pb.LookupTaskResponse:
         lookup = parse_lookup(request)
-        found = await look_up(self._pool, lookup)
+        async with self._kept.connected() as connection:
+            found = await look_up(connection, lookup)
         task = render(found.row, full=lookup.full)
         bind_contextvars(task_id=task.task_id, request_id=task.request_id)
         return pb.LookupTaskResponse(

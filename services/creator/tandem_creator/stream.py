@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
-import asyncpg
-
 from tandem import limits
 from tandem.access import current_caller
+from tandem.postgres.logins import Connection
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.ahead import one_ahead
+from tandem_creator.connections import Kept
 from tandem_creator.epoch import Epoch
 from tandem_creator.following import (
     Following,
@@ -34,13 +34,13 @@ class Stream:
 
     def __init__(
         self,
-        pool: asyncpg.Pool,
+        kept: Kept,
         *,
         horizon: Horizon,
         epoch: Epoch,
         frame: float = limits.FRAME_SECONDS,
     ) -> None:
-        self._pool = pool
+        self._kept = kept
         self._horizon = horizon
         self._epoch = epoch
         self._frame = frame
@@ -63,9 +63,9 @@ class Stream:
         """
         following = parse_following(request)
         start = await starting_place(
-            following, pool=self._pool, horizon=self._horizon, epoch=self._epoch
+            following, kept=self._kept, horizon=self._horizon, epoch=self._epoch
         )
-        end = await read_last(self._pool) if following.until_caught_up else None
+        end = await self._last() if following.until_caught_up else None
         await ready()
         if following.from_now:
             yield self._message(following, Page((), start.place))
@@ -96,20 +96,27 @@ class Stream:
         settled = await self._horizon.past(place, within=max(within, 0))
         if settled is None:
             return Page((), place)
-        page = await read_stream(
-            self._pool,
-            place,
-            settled=settled,
-            queues=following.queues or None,
-            limit=PAGE,
-        )
-        return await self._only_wanted(following, page)
+        async with self._kept.connected() as connection:
+            page = await read_stream(
+                connection,
+                place,
+                settled=settled,
+                queues=following.queues or None,
+                limit=PAGE,
+            )
+            return await self._only_wanted(following, page, connection)
 
-    async def _only_wanted(self, following: Following, page: Page) -> Page:
+    async def _last(self) -> int:
+        async with self._kept.connected() as connection:
+            return await read_last(connection)
+
+    async def _only_wanted(
+        self, following: Following, page: Page, connection: Connection
+    ) -> Page:
         caller = current_caller.get()
         if not page.ids or (caller.may_read_all and not following.projects):
             return page
-        projects = await read_projects(self._pool, page.ids)
+        projects = await read_projects(connection, page.ids)
         wanted = {
             project: following.wants(project) and caller.may_read(project)
             for project in set(projects.values())

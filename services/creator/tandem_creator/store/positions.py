@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from tandem.errors import StoreUnavailable
 from tandem.postgres.logins import Connection
 
@@ -33,16 +31,16 @@ async def enter_epoch(connection: Connection) -> UUID:
     return epoch_id
 
 
-async def read_settled(pool: asyncpg.Pool) -> int:
+async def read_settled(connection: Connection) -> int:
     """The position at or under which nothing is open any more."""
-    return int(await pool.fetchval(READ_SETTLED))
+    return int(await connection.fetchval(READ_SETTLED))
 
 
-async def read_last(pool: asyncpg.Pool) -> int:
+async def read_last(connection: Connection) -> int:
     """The highest position given out, settled or not."""
-    return int(await pool.fetchval(READ_LAST))
+    return int(await connection.fetchval(READ_LAST))
 
 
-async def read_floor(pool: asyncpg.Pool) -> int:
+async def read_floor(connection: Connection) -> int:
     """The position under which the stream is no longer kept."""
-    return int(await pool.fetchval(READ_FLOOR))
+    return int(await connection.fetchval(READ_FLOOR))

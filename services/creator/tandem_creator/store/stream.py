@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import asyncpg
+from tandem.postgres.logins import Connection
 
 # The floor is read under the same snapshot: if an id is missing because it was
 # stripped, the floor that says so is seen, too. So there is always a first row.
@@ -58,7 +58,7 @@ class Page:
 
 
 async def read_stream(
-    pool: asyncpg.Pool,
+    connection: Connection,
     after: int,
     *,
     settled: int,
@@ -66,15 +66,15 @@ async def read_stream(
     limit: int,
 ) -> Page:
     """The next ids after a position, at most `limit`, none past the settled one."""
-    records = await pool.fetch(READ_STREAM, after, settled, limit, queues)
+    records = await connection.fetch(READ_STREAM, after, settled, limit, queues)
     found = [record for record in records if record["task_id"] is not None]
     end = found[-1]["position"] if len(found) == limit else settled
     return Page([record["task_id"] for record in found], end, records[0]["floor"])
 
 
 async def read_projects(
-    pool: asyncpg.Pool, task_ids: Sequence[UUID]
+    connection: Connection, task_ids: Sequence[UUID]
 ) -> dict[UUID, str]:
     """The projects of these tasks."""
-    records = await pool.fetch(READ_PROJECTS, task_ids)
+    records = await connection.fetch(READ_PROJECTS, task_ids)
     return {record["task_id"]: record["project"] for record in records}

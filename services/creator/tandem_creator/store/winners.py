@@ -8,13 +8,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from tandem.postgres.logins import Connection
-from tandem.tasks import TaskRow, read_tasks
+from tandem.tasks import TaskRow, read_tasks, read_tasks_by_request_ids
 from tandem_creator.drafts import Draft
-from tandem_creator.store.holders import (
-    find_by_contents,
-    find_by_external_ids,
-    find_by_request_ids,
-)
+from tandem_creator.store.holders import find_by_contents, find_by_external_ids
 
 
 class Match(StrEnum):
@@ -46,26 +42,36 @@ class Findings:
 
 async def find_winners(connection: Connection, drafts: Sequence[Draft]) -> Findings:
     """The tasks that hold the drafts' ids or contents."""
-    by_request = await _holders_of_request_ids(connection, drafts)
+    by_request = await _by_request_ids(connection, drafts)
     rest = [draft for draft in drafts if draft.task_id not in by_request]
+    if not rest:
+        return Findings(by_request, frozenset())
     by_external = await _holders_of_external_ids(connection, rest)
     by_content = await _holders_of_contents(connection, rest)
     # A create with the same request id may have committed since the first look,
     # and the request id decides.
     found = by_external | by_content
     doubtful = [draft for draft in rest if draft.task_id in found]
-    by_request |= await _holders_of_request_ids(connection, doubtful)
+    by_request |= await _by_request_ids(connection, doubtful)
     held = {d: (t, Match.CONTENT) for d, t in by_content.items()}
     held |= {d: (t, Match.EXTERNAL_ID) for d, t in by_external.items()}
-    held |= {d: (t, Match.REQUEST_ID) for d, t in by_request.items()}
-    return await _read(connection, held)
+    rest_held = {d: holder for d, holder in held.items() if d not in by_request}
+    read = await _read(connection, rest_held)
+    return Findings({**by_request, **read.winners}, read.gone)
 
 
-async def _holders_of_request_ids(
+async def _by_request_ids(
     connection: Connection, drafts: Sequence[Draft]
-) -> dict[UUID, UUID]:
-    keys = [(draft.project, draft.request_id) for draft in drafts]
-    return _by_draft(drafts, await find_by_request_ids(connection, keys))
+) -> dict[UUID, Winner]:
+    if not drafts:
+        return {}
+    keys = {draft.task_id: (draft.project, draft.request_id) for draft in drafts}
+    rows = await read_tasks_by_request_ids(connection, list(keys.values()), full=True)
+    return {
+        draft_id: Winner(rows[key], Match.REQUEST_ID)
+        for draft_id, key in keys.items()
+        if key in rows
+    }
 
 
 async def _holders_of_external_ids(
