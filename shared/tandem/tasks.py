@@ -172,15 +172,23 @@ def render_task(
 
     `spec`, where somebody has it already, saves most of the work.
     """
-    return task_pb2.Task(
-        task_id=str(row.task_id),
-        spec=_render_spec(row) if spec is None else spec,
-        status=_render_status(row),
-        create_time=wire.timestamp(row.create_time),
-        request_id=str(row.request_id),
-        created_by=row.created_by or "",
-        prune_time=wire.timestamp(row.prune_time),
-    )
+    task = task_pb2.Task()
+    fill_task(task, row, spec=spec)
+    return task
+
+
+def fill_task(
+    task: task_pb2.Task, row: TaskRow, *, spec: task_pb2.TaskSpec | None = None
+) -> None:
+    """The same into an empty message: one that is handed over is copied once more."""
+    task.task_id = str(row.task_id)
+    task.spec.MergeFrom(_render_spec(row) if spec is None else spec)
+    task.status.MergeFrom(_render_status(row))
+    wire.fill_timestamp(task.create_time, row.create_time)
+    task.request_id = str(row.request_id)
+    task.created_by = row.created_by or ""
+    if row.prune_time is not None:
+        wire.fill_timestamp(task.prune_time, row.prune_time)
 
 
 def _render_spec(row: TaskRow) -> task_pb2.TaskSpec:
@@ -219,7 +227,8 @@ def _render_retry_policy(row: TaskRow) -> task_pb2.RetryPolicy | None:
 
 
 def _render_status(row: TaskRow) -> task_pb2.TaskStatus:
-    errors = [_render_error(error) for error in json.loads(row.errors or "[]")]
+    told = json.loads(row.errors) if row.errors else ()
+    errors = [_render_error(error) for error in told]
     return task_pb2.TaskStatus(
         state=wire.STATES[row.state],
         attempt=row.attempt,

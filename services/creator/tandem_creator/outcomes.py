@@ -81,11 +81,16 @@ def refusal(draft: Draft, winner: Winner) -> TandemError | None:
 
 
 def render(
-    row: TaskRow, *, full: bool, spec: task_pb2.TaskSpec | None = None
-) -> task_pb2.Task:
+    task: task_pb2.Task,
+    row: TaskRow,
+    *,
+    full: bool,
+    spec: task_pb2.TaskSpec | None = None,
+) -> None:
     """The task, as much of it as was asked for, to a caller who may see it.
 
     Args:
+        task: an empty message, to be filled.
         row: the task.
         full: whether payload and results are told.
         spec: the row's in the words of the contract, where somebody has it already.
@@ -95,11 +100,10 @@ def render(
     """
     if not tasks.visible(access.current_caller.get(), [row]):
         raise TaskNotFound("no such task")
-    task = tasks.render_task(row if full else _basic(row), spec=spec)
+    tasks.fill_task(task, row if full else _basic(row), spec=spec)
     if row.create_time == NOT_WRITTEN:
         task.ClearField("task_id")
         task.ClearField("create_time")
-    return task
 
 
 def _basic(row: TaskRow) -> TaskRow:
@@ -113,7 +117,7 @@ def _fill_created(
     """The task as it was just written, without reading it back."""
     response.outcome = Response.OUTCOME_CREATED
     if created is None or draft.given is None:
-        response.task.CopyFrom(render(row_of(draft, created), full=full))
+        render(response.task, row_of(draft, created), full=full)
         return
     if not access.current_caller.get().may_read(draft.project):
         raise TaskNotFound("no such task")
@@ -124,21 +128,17 @@ def _fill_replayed(
     response: Response, draft: Draft, row: TaskRow, *, full: bool
 ) -> None:
     response.outcome = Response.OUTCOME_REPLAYED
-    response.task.CopyFrom(_made_before(draft, row, full=full))
-
-
-def _made_before(draft: Draft, row: TaskRow, *, full: bool) -> task_pb2.Task:
-    if draft.given is None or not is_kept_as_given(draft, row):
-        return render(row, full=full)
-    spec = spec_as_kept(draft.given, row.queue, row.priority, full=full)
-    return render(row, full=full, spec=spec)
+    spec = None
+    if draft.given is not None and is_kept_as_given(draft, row):
+        spec = spec_as_kept(draft.given, row.queue, row.priority, full=full)
+    render(response.task, row, full=full, spec=spec)
 
 
 def _fill_existing(
     response: Response, draft: Draft, winner: Winner, *, full: bool
 ) -> None:
     response.outcome = Response.OUTCOME_EXISTING
-    response.task.CopyFrom(render(winner.row, full=full))
+    render(response.task, winner.row, full=full)
     response.differing_fields.extend(differing_fields(draft, winner.row))
     response.existing_reason = EXISTING_REASONS[winner.match]
 

@@ -135,12 +135,13 @@ class CreatorServicer:
         lookup = parse_lookup(request)
         async with self._kept.connected() as connection:
             found = await look_up(connection, lookup)
-        task = render(found.row, full=lookup.full)
-        bind_contextvars(task_id=task.task_id, request_id=task.request_id)
-        return pb.LookupTaskResponse(
-            task=task,
-            request_id_expire_time=wire.timestamp(found.ids_expire_time),
+        response = pb.LookupTaskResponse(
+            request_id_expire_time=wire.timestamp(found.ids_expire_time)
         )
+        render(response.task, found.row, full=lookup.full)
+        task = response.task
+        bind_contextvars(task_id=task.task_id, request_id=task.request_id)
+        return response
 
 
 def _begun(context: Context) -> Callable[[], Awaitable[None]]:
