@@ -21,8 +21,8 @@ BUDGET = 30
 class Calm:
     """Keeps the calmest of a few tries; whether one was fast or slow plays no part."""
 
-    def __init__(self) -> None:
-        self._left = BUDGET
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._left = budget
 
     def take(self, take: Take, bench: Bench) -> Mapping[str, Figures]:
         tries = [take(bench)]

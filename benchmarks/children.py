@@ -32,9 +32,15 @@ class Server:
 
 
 @contextmanager
-def creator(url: str, folder: Path, *, name: str = "creator") -> Iterator[Server]:
+def creator(
+    url: str, folder: Path, *, name: str = "creator", processes: int = 1
+) -> Iterator[Server]:
     """A creator as users run it. Its log is `NAME.log` in the folder."""
-    environ = {"TANDEM_DATABASE_URL": url, "TANDEM_LISTEN": "127.0.0.1:0"}
+    environ = {
+        "TANDEM_DATABASE_URL": url,
+        "TANDEM_LISTEN": "127.0.0.1:0",
+        "TANDEM_PROCESSES": str(processes),
+    }
     with serving("tandem_creator", folder, name=name, environ=environ) as server:
         asyncio.run(_healthy(server.address))
         yield server

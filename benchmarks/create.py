@@ -31,7 +31,7 @@ QUICK = {"seconds": 0.7, "rounds": 1}
 
 
 @click.command()
-@click.option("--seconds", default=2.0, help="Of each measurement.")
+@click.option("--seconds", default=1.5, help="Of each measurement.")
 @click.option("--rounds", default=3, help="Each is measured so many times.")
 @click.option("--quick", is_flag=True, help="One short round: for a first look only.")
 @click.option("--only", default="", help="Measure only what has this in its name.")
@@ -53,8 +53,9 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if quick:
         seconds, rounds = QUICK["seconds"], int(QUICK["rounds"])
+    calm = Calm(0) if quick else Calm()
     with _bench(seconds=seconds, peers=peers, seed=seed) as bench:
-        series = _run(bench, rounds=rounds, only=only)
+        series = _run(bench, calm, rounds=rounds, only=only)
         run = Run(rounds=rounds, seconds=seconds, seed=seed)
         table = report(series, bench, run)
     click.echo(table)
@@ -63,8 +64,8 @@ def main(
             file.write(f"\n{table}")
 
 
-def _run(bench: Bench, *, rounds: int, only: str) -> Series:
-    series, calm = Series(), Calm()
+def _run(bench: Bench, calm: Calm, *, rounds: int, only: str) -> Series:
+    series = Series()
     for number in range(1, rounds + 1):
         for name, take in measures(bench):
             if only in name:

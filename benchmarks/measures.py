@@ -26,6 +26,10 @@ OPEN_RATE = 1000.0
 LIVE_RATE = 100.0
 NAMED = 1_000
 REPLAYS = 4_000
+PROCESSES = 2
+PAIR_CALLERS = (64, 256)
+PAIR_CONNECTIONS = 16
+"""The kernel deals connections out at random: of four, one process may get none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,20 @@ class Bench:
         figures.outcomes["bytes of WAL"] = databases.wal() - wal
         return figures
 
+    def pair(self) -> dict[str, Figures]:
+        """Creates at a creator of several processes, which is up for this alone."""
+        url = self.databases.login(CREATOR)
+        with creator(url, self.folder, name="pair", processes=PROCESSES) as server:
+            return {
+                pair_name(callers): self.load(
+                    "create",
+                    server,
+                    concurrency=callers,
+                    connections=PAIR_CONNECTIONS,
+                )
+                for callers in PAIR_CALLERS
+            }
+
     def by_ghz(self, server: Server, *, callers: int) -> Figures:
         assert self.ghz
         return self.ghz.load(
@@ -124,6 +142,10 @@ class Bench:
         given = Orders(kind=kind, address=address, **all_orders)
         command = [sys.executable, "-m", "benchmarks.load"]
         return Figures(**json.loads(_output(command, given=given.to_json())))
+
+
+def pair_name(callers: int) -> str:
+    return f"tandem {callers}, {PROCESSES} processes"
 
 
 def _output(command: list[str], *, given: str) -> str:

@@ -58,6 +58,7 @@ def measures(bench: Bench) -> Iterator[tuple[str, Take]]:
         yield _single(f"echo {callers}", _closed("echo", callers))
         yield _single(f"tandem {callers}", _closed("tandem", callers))
         yield _single(f"floor {callers}", _closed("floor", callers))
+    yield "tandem, several processes", Bench.pair
     yield _single("insert", Bench.insert)
     yield _single("echo open", _open("echo"))
     yield _single("tandem open", _open("tandem"))

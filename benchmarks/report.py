@@ -89,12 +89,19 @@ def _heading(bench: Bench, run: Run) -> Iterator[str]:
 
 def _judged(row: Row, series: Series) -> Sequence[str]:
     if not row.figures:
-        return (row.name, row.what, "not built", row.against, "", "", row.asked, "", "")
+        return (
+            row.name,
+            row.what,
+            "not measured",
+            row.against,
+            "",
+            "",
+            row.asked,
+            "",
+            "",
+        )
     middle = statistics.median(row.figures)
     spread = row.spread(series)
-    verdict = "reached" if row.is_reached(middle) else "MISSED"
-    if spread > NOISY:
-        verdict += ", too noisy to be believed"
     return (
         row.name,
         row.what,
@@ -103,9 +110,18 @@ def _judged(row: Row, series: Series) -> Sequence[str]:
         f"{middle:.2f}" if row.is_ratio else "",
         _by_cpu(row, series),
         row.asked,
-        verdict,
+        _verdict(row, middle, spread),
         f"{spread:.0%}",
     )
+
+
+def _verdict(row: Row, middle: float, spread: float) -> str:
+    words = []
+    if row.is_asked:
+        words.append("reached" if row.is_reached(middle) else "MISSED")
+    if spread > NOISY:
+        words.append("too noisy to be believed")
+    return ", ".join(words)
 
 
 def _busy(series: Series) -> Iterator[Sequence[str]]:
@@ -136,8 +152,10 @@ def _by_cpu(row: Row, series: Series) -> str:
     """
     if not row.is_ratio or len(row.measured) != 2:
         return ""
-    ours, theirs = (_microseconds(series.median(name)) for name in row.measured)
-    return f"{theirs / ours:.2f}" if ours and theirs else ""
+    ours, theirs = (map(_microseconds, series.found[name]) for name in row.measured)
+    ratios = [other / mine for mine, other in zip(ours, theirs, strict=False) if mine]
+    middle = statistics.median(ratios) if ratios else 0.0
+    return f"{middle:.2f}" if middle else ""
 
 
 def _microseconds(found: Figures) -> float:

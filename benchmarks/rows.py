@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.loads.shared import Figures
-from benchmarks.measures import BATCH, LIVE_RATE, OPEN_RATE
+from benchmarks.measures import (
+    BATCH,
+    LIVE_RATE,
+    OPEN_RATE,
+    PAIR_CALLERS,
+    pair_name,
+)
 from benchmarks.plan import PEERS, Series, spread
 
 
@@ -31,7 +37,13 @@ class Row:
     unit: str = ""
 
     @property
+    def is_asked(self) -> bool:
+        return self.least is not None or self.most is not None
+
+    @property
     def asked(self) -> str:
+        if not self.is_asked:
+            return ""
         if self.least is not None:
             return f"≥ {self.least:,g}{self.unit}"
         return f"≤ {self.most:,g}{self.unit}"
@@ -51,6 +63,9 @@ def rows(series: Series) -> Iterator[Row]:
     for callers, least in ((16, 0.50), (64, 0.55), (256, 0.60)):
         yield _rates(series, "C-1", f"tandem {callers}", f"echo {callers}", least=least)
     yield _rates(series, "C-1 by ghz", "ghz tandem", "ghz echo", least=0.55)
+    for callers in PAIR_CALLERS:
+        name = pair_name(callers)
+        yield _rates(series, "beside C-1", name, f"echo {callers}")
     yield _rates(series, "C-1 floor", "tandem 64", "floor 64", least=1)
     yield from _against_best_peer(series, "C-2", "tandem 16", "single", least=2)
     yield _alone(series)
@@ -65,7 +80,9 @@ def rows(series: Series) -> Iterator[Row]:
     yield _plain(series, "B9", "batch 100", lambda f: f.p99, " ms p99", most=500)
 
 
-def _rates(series: Series, name: str, ours: str, theirs: str, *, least: float) -> Row:
+def _rates(
+    series: Series, name: str, ours: str, theirs: str, *, least: float | None = None
+) -> Row:
     pairs = list(zip(series.rates(ours), series.rates(theirs), strict=False))
     return Row(
         name=name,

@@ -34,6 +34,8 @@ class Orders:
     seconds: float = 3.0
     warmup: float = 0.5
     concurrency: int = 1
+    connections: int = 4
+    """Callers share so many, as the callers of a service do."""
     count: int = 0
     """Stop after so many calls; 0: when the time is over."""
     cycle: int = 0

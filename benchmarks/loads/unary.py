@@ -22,9 +22,6 @@ from benchmarks.loads.shared import (
 )
 from tandem.v1 import creator_pb2 as pb
 
-CONNECTIONS = 4
-"""Callers share so many connections, as the callers of a service do."""
-
 Call = Callable[[Any], Awaitable[str]]
 """Makes the next call with a stub, and answers its outcome."""
 
@@ -90,7 +87,9 @@ async def closed_loop(orders: Orders, call: Call) -> Figures:
             await _noted(call(stub), tally)
 
     begin = Clock.read(orders.watched)
-    async with stubs(orders.address, min(CONNECTIONS, orders.concurrency)) as all_stubs:
+    async with stubs(
+        orders.address, min(orders.connections, orders.concurrency)
+    ) as all_stubs:
         async with asyncio.TaskGroup() as group:
             for stub in itertools.islice(
                 itertools.cycle(all_stubs), orders.concurrency
@@ -111,7 +110,7 @@ async def open_loop(orders: Orders, call: Call) -> Figures:
     """
     tally, stop = Tally(), asyncio.Event()
     async with (
-        stubs(orders.address, CONNECTIONS) as all_stubs,
+        stubs(orders.address, orders.connections) as all_stubs,
         asyncio.TaskGroup() as group,
     ):
         stub = itertools.cycle(all_stubs)
