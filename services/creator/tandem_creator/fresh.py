@@ -51,9 +51,9 @@ def spec_as_kept(
     given: task_pb2.TaskSpec, queue: str, priority: int, *, full: bool
 ) -> task_pb2.TaskSpec:
     """The spec as given, with the values in effect; the same message, changed."""
+    if not full:
+        given.ClearField("payload")
     given.DiscardUnknownFields()
     given.queue = queue
     given.priority = task_pb2.Priority.ValueType(priority)
-    if not full:
-        given.ClearField("payload")
     return given

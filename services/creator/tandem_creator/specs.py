@@ -44,33 +44,38 @@ SPAN_LIMITS: Final = MappingProxyType(
 def parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
     """The draft's fields that stand in the spec, with every fault named under `spec`."""
     found.known_enum("spec.priority", spec.priority, PRIORITIES)
+    payload = _parse_payload(spec, found)
     return {
         "project": found.name("spec.project", spec.project),
         "type": found.name("spec.type", spec.type),
         "queue": found.name("spec.queue", spec.queue, default=limits.DEFAULT_QUEUE),
         "priority": spec.priority or DEFAULT_PRIORITY,
-        "payload": _parse_payload(spec, found),
+        "payload": payload,
         "labels": _parse_labels(spec, found),
         "title": found.text("spec.title", spec.title) or None,
         "external_id": found.text("spec.external_id", spec.external_id) or None,
         "defaulted": DEFAULTED[bool(spec.queue), bool(spec.priority)],
-        **_parse_rest(spec, found),
+        **_parse_rest(spec, payload or "", found),
     }
 
 
-def _parse_rest(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
+def _parse_rest(
+    spec: task_pb2.TaskSpec, payload: str, found: Violations
+) -> dict[str, Any]:
     """What most specs do without."""
     rest = _parse_start(spec, found)
     if spec.HasField("retry_policy"):
         rest |= _parse_retry_policy(spec.retry_policy, found)
-    elif not rest and _is_kept_as_given(spec.payload):
+    elif not rest and _is_kept_as_given(spec, payload):
         rest["given"] = spec
     return rest
 
 
-def _is_kept_as_given(payload: struct_pb2.Struct) -> bool:
+def _is_kept_as_given(spec: task_pb2.TaskSpec, payload: str) -> bool:
     """Of all numbers, JSON as it is kept changes only the negative zero."""
-    return NEGATIVE_ZERO not in payload.SerializeToString()
+    if ":0" in payload or ",0" in payload or "[0" in payload:
+        return NEGATIVE_ZERO not in spec.payload.SerializeToString()
+    return True
 
 
 def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
