@@ -176,6 +176,9 @@ class Creation(RuleBasedStateMachine):
         if not want.request_id:
             ids = {"external_id": want.external_id}
         task = self._do(self.world.look_up(at, project=self.project, **ids))
+        if task is None and self.model.waits_for_the_gone(want):
+            # Cut before the statement that would have made it.
+            return
         if foreseen.outcome == CREATED:
             told = Told(CREATED, task.task_id, task.request_id)
             self.model.take(want, told)

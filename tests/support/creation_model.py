@@ -150,6 +150,11 @@ class Model:
             for want, each in zip(wants, told, strict=True):
                 self.take(want, each)
 
+    def waits_for_the_gone(self, want: Want) -> bool:
+        """Whether a deleted task holds its content: the first statement makes nothing."""
+        task_id, age = self.claims.get(want.content, ("", 0))
+        return bool(task_id) and task_id not in self.tasks and age < want.window_hours
+
     def age(self, hours: int) -> None:
         self.claims = {c: (t, age + hours) for c, (t, age) in self.claims.items()}
 
