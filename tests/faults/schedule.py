@@ -1,0 +1,73 @@
+"""Which fault comes when: drawn from the seed, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+
+class Fault(StrEnum):
+    """What can be made to go wrong on one machine."""
+
+    KILL_PROCESSOR = "processor killed"
+    STOP_PROCESSOR = "processor stopped past the limit"
+    KILL_CREATOR = "creator killed"
+    STOP_CREATOR = "creator stopped"
+    KILL_POSTGRES = "Postgres killed"
+    CUT = "path cut"
+    DELAY = "path delayed"
+    THROTTLE = "path throttled"
+    BLACK_HOLE = "path black-holed"
+    DEAFEN = "answers lost"
+    ROLL = "rolling restart"
+    PAUSE_QUEUE = "queue paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blow:
+    """One fault: when, for how long, and by which number its victim is chosen."""
+
+    at: float
+    fault: Fault
+    seconds: float
+    victim: int
+
+
+LENGTHS: Final = {
+    # Past the limit at which others take it for dead.
+    Fault.STOP_PROCESSOR: (1.5, 3.0),
+    Fault.STOP_CREATOR: (1.0, 4.0),
+}
+"""Seconds, or times the limit for a processor. For the others: USUAL."""
+
+USUAL: Final = (0.5, 4.0)
+
+VICTIMS: Final = 1_000_000
+
+
+def draw(seed: int, *, seconds: float, gap: float) -> Sequence[Blow]:
+    """The faults of a run, in order: each kind once before any comes again.
+
+    Args:
+        seed: the same one draws the same faults.
+        seconds: no fault begins later.
+        gap: seconds between two beginnings, on average.
+    """
+    random = Random(f"faults {seed}")
+    found, at = [], 0.0
+    for fault in _kinds(random):
+        at += random.uniform(gap / 2, gap * 3 / 2)
+        if at > seconds:
+            break
+        length = random.uniform(*LENGTHS.get(fault, USUAL))
+        victim = random.randrange(VICTIMS)
+        found.append(Blow(at=at, fault=fault, seconds=length, victim=victim))
+    return found
+
+
+def _kinds(random: Random) -> Iterator[Fault]:
+    while True:
+        yield from random.sample(list(Fault), len(Fault))
