@@ -17,6 +17,9 @@ class Lines:
         self.defects: list[str] = []
         self._file = path.open("w")
 
+    def close(self) -> None:
+        self._file.close()
+
     def add(self, label: str, line: str) -> None:
         self._file.write(f"{label} {line}\n")
         self._file.flush()

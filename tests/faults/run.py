@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -86,19 +86,17 @@ async def run(scenario: Scenario, *, seed: int, folder: Path, say: Say) -> Outco
     """Everything from start to verdict. The folder keeps what the run leaves behind."""
     journals = folder / "journals"
     journals.mkdir()
-    lines = Lines(folder / "services.log")
-    async with running_site(
-        folder / "postgres",
-        journals=journals,
-        seed=seed,
-        on_line=lines.add,
-        creators=scenario.creators,
-        processors=scenario.processors,
-    ) as site:
-        one = _Run(scenario, site, journals, seed=seed, say=say)
-        await one.disturb(draw(seed, seconds=scenario.seconds, gap=scenario.gap))
-        await one.settle()
-        outcome = await one.outcome()
+    with closing(Lines(folder / "services.log")) as lines:
+        async with running_site(
+            folder / "postgres",
+            journals=journals,
+            seed=seed,
+            on_line=lines.add,
+            creators=scenario.creators,
+            processors=scenario.processors,
+        ) as site:
+            with closing(_Run(scenario, site, journals, seed=seed, say=say)) as one:
+                outcome = await one.through()
     outcome.violations = await asyncio.to_thread(lambda: violations(load(journals)))
     outcome.violations += lines.defects
     return outcome
@@ -108,11 +106,13 @@ class _Run:
     """The parties of one run, and how far they are."""
 
     def __init__(
-        self, scenario: Scenario, site: Site, journals: Path, *, seed: int, say: Say
+        self, scenario: Scenario, site: Site, folder: Path, *, seed: int, say: Say
     ) -> None:
         self._scenario = scenario
         self._site = site
-        self._journals = journals
+        self._folder = folder
+        self._journals: list[Journal] = []
+        self._seed = seed
         self._say = say
         self._start = time.monotonic()
         self._calm_at = 0.0
@@ -131,9 +131,23 @@ class _Run:
         self._recoveries: dict[str, list[float]] = {}
 
     def _journal(self, name: str) -> Journal:
-        return Journal(self._journals / f"{name}.jsonl")
+        journal = Journal(self._folder / f"{name}.jsonl")
+        self._journals.append(journal)
+        return journal
 
-    async def disturb(self, schedule: Sequence[Blow]) -> None:
+    def close(self) -> None:
+        for journal in self._journals:
+            journal.close()
+
+    async def through(self) -> Outcome:
+        """All of it but the verdict."""
+        scenario = self._scenario
+        schedule = draw(self._seed, seconds=scenario.seconds, gap=scenario.gap)
+        await self._disturb(schedule)
+        await self._settle()
+        return await self._outcome()
+
+    async def _disturb(self, schedule: Sequence[Blow]) -> None:
         """Have everything done while faults come, until calls and faults are over."""
         over = asyncio.Event()
         async with self._watched(), asyncio.TaskGroup() as group:
@@ -154,7 +168,7 @@ class _Run:
             seconds=self._scenario.seconds,
         )
 
-    async def settle(self) -> None:
+    async def _settle(self) -> None:
         """Wait until every task is final, and every subscriber has seen all of them."""
         async with self._watched(), asyncio.TaskGroup() as group:
             for subscriber in self._subscribers:
@@ -224,7 +238,7 @@ class _Run:
                 f" {self._counts.finished} of them final"
             )
 
-    async def outcome(self) -> Outcome:
+    async def _outcome(self) -> Outcome:
         """What the database holds goes to the other journals, and is counted."""
         async with self._owner() as owner:
             await dump(owner, self._journal("database"))
