@@ -28,6 +28,8 @@ HONEST: Final = frozenset(
         ("UNAVAILABLE", "STORE_UNAVAILABLE"),
         ("UNAVAILABLE", "STOPPING"),
         ("DEADLINE_EXCEEDED", ""),
+        # What gRPC says of a call that reached a server which was about to stop.
+        ("CANCELLED", ""),
         ("ALREADY_EXISTS", "REQUEST_ID_REUSED"),
     }
 )
