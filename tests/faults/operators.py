@@ -29,7 +29,8 @@ OUTAGES: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.UNIMPLEMENTED,
+        # Of calls that reach a processor which is about to stop.
+        grpc.StatusCode.CANCELLED,
     }
 )
 
@@ -118,7 +119,6 @@ class Operators:
 
     async def pause_queue(self, queue: str, seconds: float) -> None:
         """Pause it for so long; it is resumed however this ends."""
-        return
         try:
             await self._insist(
                 lambda stub: stub.PauseQueue(

@@ -106,5 +106,7 @@ def _require_an_outage(error: grpc.aio.AioRpcError) -> None:
     if error.code() not in {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
+        # Of streams that reach a creator which is about to stop.
+        grpc.StatusCode.CANCELLED,
     }:
         raise error
