@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tandem.handlers import AttemptStopped
 from tandem.desk import BridgedDesk
+from tandem.handlers import AttemptStopped
 
 
 class LostDesk:
