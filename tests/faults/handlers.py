@@ -173,10 +173,10 @@ async def doomed(ctx: Context) -> dict[str, Any]:
 @told
 async def slow(ctx: Context) -> dict[str, Any]:
     """Seconds of work, in steps, each of them said and kept."""
-    for part in range(3):
-        await ctx.progress(part / 3)
-        await asyncio.sleep(ctx.payload["seconds"] / 3)
-    await _stages(ctx, "only", pause=0.0)
+    parts = ("early", "middle", "late")
+    for number, part in enumerate(parts):
+        await ctx.progress(number / len(parts))
+        await _stages(ctx, part, pause=ctx.payload["seconds"] / len(parts))
     return {"claim": ctx.claim}
 
 

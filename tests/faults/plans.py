@@ -15,11 +15,11 @@ from tests.faults.site import QUEUES
 PROJECT: Final = "faults"
 
 TYPES: Final = {
-    "quick": 40,
-    "staged": 25,
+    "quick": 36,
+    "staged": 23,
     "flaky": 12,
     "blocking": 12,
-    "slow": 6,
+    "slow": 12,
     "doomed": 3,
     "overlong": 2,
 }
@@ -30,7 +30,7 @@ MOST_FAILURES: Final = 2
 
 HOPELESS: Final = 99
 
-KILLS: Final = 0.004
+KILLS: Final = 0.01
 """The part of the staged tasks that kill their processor."""
 
 
@@ -107,7 +107,7 @@ class Planner:
             {
                 "content": f"{random.getrandbits(64):016x}",
                 "failures": self._failures(),
-                "seconds": round(random.uniform(0.5, 4), 2),
+                "seconds": round(random.uniform(0.5, 6), 2),
                 "kill": spec.type == "staged" and random.random() < KILLS,
             }
         )
