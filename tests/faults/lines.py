@@ -32,5 +32,5 @@ def _is_defect(line: str) -> bool:
     try:
         fields = json.loads(line)
     except ValueError:
-        return line.startswith("Traceback")
+        return "Traceback (most recent call last)" in line
     return isinstance(fields, dict) and fields.get("level") in {"error", "critical"}

@@ -25,6 +25,9 @@ SINGLE: Final = 3.0
 
 PAUSE: Final = 0.3
 
+FRESH: Final = 40
+"""The latest tasks, of which many still wait or run."""
+
 OUTAGES: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -58,7 +61,7 @@ class Operators:
         """Do something every `gap` seconds, until it is over."""
         while not over.is_set():
             if self._known:
-                await self._meddle(self._random.choice(self._known[-200:]))
+                await self._meddle(self._random.choice(self._known[-FRESH:]))
             await asyncio.sleep(gap)
 
     async def _meddle(self, task_id: str) -> None:
@@ -67,7 +70,7 @@ class Operators:
             seen = await self._observe(task_id)
             if seen.state in ENDED_BADLY and self._random.random() < 0.3:
                 await self._retry(seen)
-            elif self._random.random() < 0.15:
+            elif self._random.random() < 0.25:
                 await self._cancel(seen)
         except grpc.aio.AioRpcError as error:
             if error.code() not in OUTAGES:

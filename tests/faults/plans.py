@@ -107,7 +107,7 @@ class Planner:
             {
                 "content": f"{random.getrandbits(64):016x}",
                 "failures": self._failures(),
-                "seconds": round(random.uniform(0.5, 6), 2),
+                "seconds": round(random.uniform(0.5, 10), 2),
                 "kill": spec.type == "staged" and random.random() < KILLS,
             }
         )

@@ -97,7 +97,7 @@ async def run(scenario: Scenario, *, seed: int, folder: Path, say: Say) -> Outco
         ) as site:
             with closing(_Run(scenario, site, journals, seed=seed, say=say)) as one:
                 outcome = await one.through()
-    outcome.violations = await asyncio.to_thread(lambda: violations(load(journals)))
+    outcome.violations += await asyncio.to_thread(lambda: violations(load(journals)))
     outcome.violations += lines.defects
     return outcome
 
@@ -244,11 +244,13 @@ class _Run:
             await dump(owner, self._journal("database"))
             await self._count(owner)
         site = self._site
-        died = sum(slot.starts - 1 for slot in (*site.creators, *site.processors))
+        slots = (*site.creators, *site.processors)
+        died = sum(slot.starts - 1 for slot in slots)
         faults = {**self._troubles.made, **self._operators.made}
         return Outcome(
             faults={**faults, "process started again": died},
             counts=self._counts,
+            violations=[d for slot in slots for d in slot.defects],
             recoveries={
                 "creator serves again": _all_of(s.recoveries for s in site.creators),
                 "processor serves again": _all_of(

@@ -38,8 +38,11 @@ class Blow:
 
 LENGTHS: Final = {
     # Past the limit at which others take it for dead.
-    Fault.STOP_PROCESSOR: (1.2, 2.5),
+    Fault.STOP_PROCESSOR: (1.5, 4.0),
     Fault.STOP_CREATOR: (1.0, 4.0),
+    # Some of these outlast the limit as well.
+    Fault.BLACK_HOLE: (1.0, 8.0),
+    Fault.DEAFEN: (1.0, 8.0),
 }
 """Seconds, or times the limit for a processor. For the others: USUAL."""
 

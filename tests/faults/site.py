@@ -81,6 +81,12 @@ class Site:
         return (*self.callers_paths, *self.intake_paths, *self.database_paths)
 
     @property
+    def bundles(self) -> Sequence[Sequence[Path]]:
+        """Paths that fail together: each alone, and each kind of them."""
+        kinds = (self.callers_paths, self.intake_paths, self.database_paths)
+        return (*([path] for path in self.paths), *kinds)
+
+    @property
     def creator_addresses(self) -> Sequence[str]:
         return [path.address for path in self.callers_paths]
 

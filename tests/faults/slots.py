@@ -33,6 +33,9 @@ class Slot:
         self.recoveries: list[float] = []
         """Seconds from each end to the next process that serves."""
 
+        self.defects: list[str] = []
+        """Ends of processes that nobody has brought about."""
+
         self.busy = asyncio.Lock()
         """Held by a fault: one at a time for each process."""
 
@@ -67,7 +70,7 @@ class Slot:
             await process.kill()
         else:
             self._note_serving(process)
-            await process.ended()
+            self._note_end(await process.ended())
             self.serving.clear()
         self._ended_at = self._ended_at or time.monotonic()
 
@@ -77,6 +80,11 @@ class Slot:
         self._ended_at = None
         self._on_serving(process)
         self.serving.set()
+
+    def _note_end(self, code: int) -> None:
+        # Handlers that kill their process do what a fault does.
+        if code not in {0, -signal.SIGKILL}:
+            self.defects.append(f"{self.label} ended by itself, with exit code {code}")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process of now; to one that has ended nothing."""

@@ -43,8 +43,9 @@ class Troubles:
 
     async def _make(self, blow: Blow) -> None:
         if weather := WEATHERS.get(blow.fault):
-            paths = self._site.paths
-            await paths[blow.victim % len(paths)].suffer(weather, blow.seconds)
+            bundles = self._site.bundles
+            paths = bundles[blow.victim % len(bundles)]
+            await asyncio.gather(*(p.suffer(weather, blow.seconds) for p in paths))
         else:
             await self._makers()[blow.fault](blow)
         self.made[blow.fault] += 1

@@ -89,7 +89,8 @@ class Proxy:
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
-                if await self._passes(data, writer, answers=answers):
+                passes = await self._passes(data, writer, answers=answers)
+                if passes and not writer.is_closing():
                     writer.write(data)
                     await writer.drain()
         if not (writer in self._dead or (answers and writer in self._deaf)):

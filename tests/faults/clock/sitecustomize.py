@@ -26,6 +26,9 @@ class _Kind(type):
 
 
 class _Shifted(_true, metaclass=_Kind):
+    # Of the size that C code knows.
+    __slots__ = ()
+
     @classmethod
     def now(cls, tz: dt.tzinfo | None = None) -> Any:
         return _true.now(tz) + dt.timedelta(seconds=OFFSET)
