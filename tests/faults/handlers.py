@@ -180,6 +180,14 @@ async def slow(ctx: Context) -> dict[str, Any]:
     return {"claim": ctx.claim}
 
 
+@handlers.register("silent", retry=HASTY)
+@told
+async def silent(ctx: Context) -> dict[str, Any]:
+    """Seconds of work without a word: only the report finds that the claim is lost."""
+    await asyncio.sleep(ctx.payload["seconds"])
+    return {"claim": ctx.claim}
+
+
 @handlers.register("overlong", retry=HASTY, timeout=LIMIT)
 @told
 async def overlong(ctx: Context) -> dict[str, Any]:

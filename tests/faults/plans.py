@@ -15,11 +15,12 @@ from tests.faults.site import QUEUES
 PROJECT: Final = "faults"
 
 TYPES: Final = {
-    "quick": 36,
+    "quick": 25,
     "staged": 23,
     "flaky": 12,
     "blocking": 12,
-    "slow": 12,
+    "slow": 14,
+    "silent": 9,
     "doomed": 3,
     "overlong": 2,
 }
@@ -107,7 +108,7 @@ class Planner:
             {
                 "content": f"{random.getrandbits(64):016x}",
                 "failures": self._failures(),
-                "seconds": round(random.uniform(0.5, 10), 2),
+                "seconds": round(random.uniform(0.5, 8), 2),
                 "kill": spec.type == "staged" and random.random() < KILLS,
             }
         )

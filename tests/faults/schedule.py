@@ -48,8 +48,8 @@ LENGTHS: Final = {
 
 USUAL: Final = (0.5, 4.0)
 
-OFTEN: Final = (Fault.KILL_PROCESSOR, Fault.STOP_PROCESSOR)
-"""Faults that come twice as often: what they leave half done is the most."""
+OFTEN: Final = (Fault.KILL_PROCESSOR, Fault.STOP_PROCESSOR, Fault.STOP_PROCESSOR)
+"""Faults that come again in the same round: what they leave half done is the most."""
 
 VICTIMS: Final = 1_000_000
 

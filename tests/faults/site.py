@@ -35,7 +35,7 @@ HASTE: Final = {
     "TANDEM_HEARTBEAT": "0.5",
     "TANDEM_DEAD_AFTER": str(DEAD_AFTER),
     "TANDEM_GRACE": "3",
-    "TANDEM_CONCURRENCY": "16",
+    "TANDEM_CONCURRENCY": "32",
     "TANDEM_POOL_SIZE": "6",
 }
 
