@@ -12,6 +12,7 @@ from typing import Final
 
 import asyncpg
 
+from tandem import calls
 from tandem.postgres.connect import connected
 from tests.faults.callers import Callers
 from tests.faults.checker import violations
@@ -30,8 +31,6 @@ PROGRESS: Final = 10.0
 """Seconds between two lines about how it goes."""
 
 LOOK_AGAIN: Final = 0.5
-
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,16 +198,14 @@ class _Run:
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:
         """Counts are kept fresh, and said now and then, for the length of the block."""
-        watching = [
-            asyncio.create_task(self._keep_counting()),
-            asyncio.create_task(self._keep_saying()),
-        ]
-        try:
+        async with asyncio.TaskGroup() as group:
+            watching = [
+                group.create_task(self._keep_counting()),
+                group.create_task(self._keep_saying()),
+            ]
             yield
-        finally:
             for task in watching:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
 
     async def _keep_counting(self) -> None:
         while True:
@@ -217,7 +214,7 @@ class _Run:
                     while True:
                         await self._count(owner)
                         await asyncio.sleep(LOOK_AGAIN)
-            except AWAY:
+            except calls.STORE_AWAY:
                 await asyncio.sleep(LOOK_AGAIN)
 
     async def _count(self, owner: asyncpg.Connection) -> None:
