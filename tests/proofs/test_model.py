@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.support.cluster import Database
@@ -32,11 +28,7 @@ from tests.support.creation_model import (
     with_derived_ids,
 )
 from tests.support.creation_world import World, running_world
-
-EXAMPLES = int(os.environ.get("TANDEM_MODEL_EXAMPLES", "30"))
-"""How many histories, of up to STEPS steps each."""
-
-STEPS = 30
+from tests.support.random_histories import run_random_histories
 
 IDS = st.sampled_from([str(uuid5(UUID(int=1), str(n))) for n in range(4)])
 NAMES = st.sampled_from(["order-1", "order-2", "order-3"])
@@ -189,17 +181,4 @@ async def test_every_answer_is_one_that_the_model_allows(
     database: Database, owner_pool: asyncpg.Pool, janitor_pool: asyncpg.Pool
 ) -> None:
     async with running_world(database, owner=owner_pool, janitor=janitor_pool) as world:
-        await asyncio.to_thread(
-            run_state_machine_as_test,
-            type("Here", (Creation,), {"world": world}),
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                database=None,
-                # A race does not come out the same again, and is not made smaller.
-                phases=[Phase.generate],
-                report_multiple_bugs=False,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        await run_random_histories(type("Here", (Creation,), {"world": world}))

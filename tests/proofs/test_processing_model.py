@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.support.janitor import Janitor
@@ -36,11 +33,7 @@ from tests.support.processing_model import (
     Task,
 )
 from tests.support.processing_world import World
-
-EXAMPLES = int(os.environ.get("TANDEM_MODEL_EXAMPLES", "30"))
-"""How many histories, of up to STEPS steps each."""
-
-STEPS = 30
+from tests.support.random_histories import run_random_histories
 
 TASKS = 3
 
@@ -180,17 +173,4 @@ async def test_p9_what_is_stored_is_what_some_order_of_the_steps_leaves(
     world = World(
         asyncio.get_running_loop(), creator_pool, processor_pool, Janitor(janitor_pool)
     )
-    await asyncio.to_thread(
-        run_state_machine_as_test,
-        type("Here", (Processing,), {"world": world}),
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            # A race does not come out the same again, and is not made smaller.
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    await run_random_histories(type("Here", (Processing,), {"world": world}))
