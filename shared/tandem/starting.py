@@ -39,7 +39,11 @@ NOT_MIGRATED: Final = (
 )
 
 
-LOST_CONNECTION: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+LOST_CONNECTION: Final = (
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+)
 
 
 class WrongPrivileges(Exception):

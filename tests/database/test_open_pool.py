@@ -34,13 +34,16 @@ async def fail_unheard(error: Exception) -> None:
     gc.collect()
 
 
+@pytest.mark.parametrize(
+    "error", [asyncpg.ConnectionDoesNotExistError("lost"), TimeoutError()]
+)
 async def test_a_connection_lost_behind_a_cancelled_caller_is_an_outage(
-    pool: asyncpg.Pool, caplog: pytest.LogCaptureFixture
+    pool: asyncpg.Pool, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     with capture_logs() as lines:
-        await fail_unheard(asyncpg.ConnectionDoesNotExistError("lost"))
+        await fail_unheard(error)
 
-    told = {"event": "database unavailable", "error": "ConnectionDoesNotExistError"}
+    told = {"event": "database unavailable", "error": type(error).__name__}
     assert lines == [told | {"log_level": "warning"}]
     assert caplog.records == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -24,7 +24,7 @@ async def connected(pool: asyncpg.Pool) -> AsyncIterator[Pooled]:
     try:
         yield connection
     finally:
-        await pool.release(connection)
+        await _give_back(pool, connection)
 
 
 class Kept:
@@ -47,18 +47,18 @@ class Kept:
         try:
             yield connection
         except BaseException:
-            await self._pool.release(connection)
+            await _give_back(self._pool, connection)
             raise
         if self._keeps and self._idle is None:
             self._idle = connection
         else:
-            await self._pool.release(connection)
+            await _give_back(self._pool, connection)
 
     async def let_go(self) -> None:
         """Give the connection back: a pool that closes waits for all of them."""
         idle, self._idle = self._idle, None
         if idle is not None:
-            await self._pool.release(idle)
+            await _give_back(self._pool, idle)
 
     def _take(self) -> Pooled | None:
         idle, self._idle = self._idle, None
@@ -70,6 +70,12 @@ def _is_alive(connection: Pooled) -> bool:
         return not connection.is_closed()
     except asyncpg.InterfaceError:
         return False  # it was lost, and the pool has taken it back
+
+
+async def _give_back(pool: asyncpg.Pool, connection: Pooled) -> None:
+    """The pool ends a connection that it cannot clean, and what was done with it stands."""
+    with suppress(*calls.STORE_AWAY):
+        await pool.release(connection)
 
 
 async def _acquire(pool: asyncpg.Pool) -> Pooled:
