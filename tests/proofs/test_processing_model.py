@@ -91,8 +91,7 @@ class Processing(RuleBasedStateMachine):
     @rule(is_first=st.booleans(), sketches=st.lists(SKETCHES, max_size=2))
     def crash(self, sketches: list[Sketch], *, is_first: bool) -> None:
         """A processor dies, alone or while something else is under way."""
-        living = [each for each in self.processors if each in self.model.living]
-        dead, judge = living if is_first else reversed(living)
+        dead, judge = self._living if is_first else reversed(self._living)
         others = [self._step(sketch) for sketch in sketches]
         self._take([Bury(dead, judge), *others])
         self._join()
@@ -114,7 +113,9 @@ class Processing(RuleBasedStateMachine):
         somebody = self.processors[sketch.somebody % len(self.processors)]
         attempt = max(task.attempt - sketch.is_late, 0)
         steps: dict[type[Step], Callable[[], Step]] = {
-            Claim: lambda: Claim(task_id, somebody),
+            Claim: lambda: Claim(
+                task_id, self._claimer(sketch), (task.crashes > 0) != sketch.is_late
+            ),
             Strip: lambda: Strip(task_id),
             Retry: lambda: Retry(task_id, attempt),
             Cancel: lambda: Cancel(
@@ -124,6 +125,15 @@ class Processing(RuleBasedStateMachine):
         if sketch.kind in steps:
             return steps[sketch.kind]()
         return self._word(sketch, task_id, task, somebody)
+
+    def _claimer(self, sketch: Sketch) -> UUID:
+        """Mostly one that lives."""
+        among = self.processors if sketch.is_somebody_else else self._living
+        return among[sketch.somebody % len(among)]
+
+    @property
+    def _living(self) -> list[UUID]:
+        return [each for each in self.processors if each in self.model.living]
 
     def _word(self, sketch: Sketch, task_id: UUID, task: Task, somebody: UUID) -> Step:
         """What a handler, or its processor, says of a claim."""

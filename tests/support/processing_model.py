@@ -10,7 +10,7 @@ from itertools import permutations
 from typing import Any, Final
 from uuid import UUID
 
-from tandem_processor.crashes import MAX_CRASHES
+from tandem.judging import MAX_CRASHES
 
 PENDING, RUNNING = "PENDING", "RUNNING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -25,6 +25,8 @@ REPORTS: Final = (SUCCEEDED, FAILED, PENDING, GIVEN_BACK)
 class Claim:
     task: UUID
     by: UUID
+    suspects: bool
+    """It is for tasks alone that were running in a crash, or for the others alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ class Model:
     @take.register
     def _claim(self, step: Claim) -> None:
         task = self.tasks[step.task]
-        if task.state != PENDING or step.by not in self.living:
+        is_meant = (task.crashes > 0) == step.suspects
+        if task.state != PENDING or step.by not in self.living or not is_meant:
             return
         task.state, task.holder = RUNNING, step.by
         task.claim += 1

@@ -15,10 +15,10 @@ from uuid import UUID
 import asyncpg
 
 from tandem.errors import LeaseLost, TandemError
+from tandem.outcomes import Outcome, Reason, given_back
 from tandem.states import TaskState
 from tandem_processor import crashes, reports, steps
 from tandem_processor.claims import DeclaredDead
-from tandem_processor.outcomes import Outcome, Reason, given_back
 from tandem_processor.steps import Hold
 from tests.factories import create_task
 from tests.support.janitor import Janitor
@@ -95,7 +95,7 @@ class World:
     @do.register
     async def _claim(self, step: Claim) -> None:
         with suppress(DeclaredDead):
-            await claim(self.processor, step.by, step.task)
+            await claim(self.processor, step.by, step.task, suspects=step.suspects)
 
     @do.register
     async def _report(self, step: Report) -> TandemError | None:
