@@ -114,7 +114,7 @@ class Processing(RuleBasedStateMachine):
         attempt = max(task.attempt - sketch.is_late, 0)
         steps: dict[type[Step], Callable[[], Step]] = {
             Claim: lambda: Claim(
-                task_id, self._claimer(sketch), (task.crashes > 0) != sketch.is_late
+                task_id, self._claimer(sketch), task.is_suspect != sketch.is_late
             ),
             Strip: lambda: Strip(task_id),
             Retry: lambda: Retry(task_id, attempt),

@@ -26,7 +26,7 @@ class Claim:
     task: UUID
     by: UUID
     suspects: bool
-    """It is for tasks alone that were running in a crash, or for the others alone."""
+    """It is for suspects alone, or for the others alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,11 @@ class Task:
 
     is_stripped: bool = False
 
+    @property
+    def is_suspect(self) -> bool:
+        """It was running in two crashes in a row."""
+        return self.crashes > 1
+
     def is_held(self, by: UUID, claim: int) -> bool:
         held = (self.state, self.holder, self.claim) == (RUNNING, by, claim)
         return held and not self.is_stripped
@@ -138,7 +143,7 @@ class Model:
     @take.register
     def _claim(self, step: Claim) -> None:
         task = self.tasks[step.task]
-        is_meant = (task.crashes > 0) == step.suspects
+        is_meant = task.is_suspect == step.suspects
         if task.state != PENDING or step.by not in self.living or not is_meant:
             return
         task.state, task.holder = RUNNING, step.by
@@ -154,7 +159,10 @@ class Model:
         if task.is_cancel_asked and state != SUCCEEDED:
             state = CANCELLED
         task.state = state
-        task.attempt -= step.says == GIVEN_BACK
+        if step.says == GIVEN_BACK:
+            task.attempt -= 1
+        else:
+            task.crashes = 0
         task.result = task.claim if state == SUCCEEDED else None
 
     @take.register
