@@ -61,14 +61,18 @@ class Operators:
         """Do something every `gap` seconds, until it is over."""
         while not over.is_set():
             if self._known:
-                await self._meddle(self._random.choice(self._known[-FRESH:]))
+                await self._meddle(self._random.choice(self._those_of_interest()))
             await asyncio.sleep(gap)
+
+    def _those_of_interest(self) -> Sequence[str]:
+        """The latest; now and then all of them, of which some have ended badly."""
+        return self._known[-FRESH:] if self._random.random() < 0.6 else self._known
 
     async def _meddle(self, task_id: str) -> None:
         """Look, and then maybe cancel or retry. An operator without an answer goes on."""
         try:
             seen = await self._observe(task_id)
-            if seen.state in ENDED_BADLY and self._random.random() < 0.3:
+            if seen.state in ENDED_BADLY and self._random.random() < 0.6:
                 await self._retry(seen)
             elif self._random.random() < 0.25:
                 await self._cancel(seen)
