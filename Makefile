@@ -58,6 +58,10 @@ up: $(SERVER)  ## Start Postgres and both services here, until Ctrl-C
 test: $(DEV)  ## Run the tests (ARGS='-k claim' for some of them)
 	@pytest $(ARGS)
 
+.PHONY: test-faults
+test-faults: $(DEV)  ## Disturb both services at random, and judge what is left (ARGS='--seed 7', ARGS=--long)
+	@python -m tests.faults $(ARGS)
+
 .PHONY: check
 check: check-static test  ## Run every check, then the tests
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -36,6 +36,13 @@ NOT_MIGRATED: Final = (
     asyncpg.UndefinedFunctionError,
     asyncpg.UndefinedTableError,
     asyncpg.InsufficientPrivilegeError,
+)
+
+
+LOST_CONNECTION: Final = (
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
 )
 
 
@@ -92,6 +99,7 @@ async def open_pool(
     lock_timeout: float = LOCK_TIMEOUT,
 ) -> AsyncIterator[asyncpg.Pool]:
     """A pool of the service's own login, for the length of a block."""
+    asyncio.get_running_loop().set_exception_handler(_tell_unheard)
     pool = await create_pool(
         settings.database_url,
         size=size,
@@ -105,6 +113,18 @@ async def open_pool(
         yield pool
     finally:
         await _close(pool)
+
+
+def _tell_unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the pool does for a caller that has gone fails with its connection.
+
+    Nobody is left to hear it, and asyncio would log it as an error.
+    """
+    error = context.get("exception")
+    if isinstance(error, LOST_CONNECTION):
+        log.warning("database unavailable", error=type(error).__name__)
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _close(pool: asyncpg.Pool) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.support.cluster import Database
@@ -32,16 +28,14 @@ from tests.support.creation_model import (
     with_derived_ids,
 )
 from tests.support.creation_world import World, running_world
-
-EXAMPLES = int(os.environ.get("TANDEM_MODEL_EXAMPLES", "30"))
-"""How many histories, of up to STEPS steps each."""
-
-STEPS = 30
+from tests.support.random_histories import run_random_histories
 
 IDS = st.sampled_from([str(uuid5(UUID(int=1), str(n))) for n in range(4)])
 NAMES = st.sampled_from(["order-1", "order-2", "order-3"])
 CONTENTS = st.integers(0, 2)
 PLACES = st.integers(0, 1)
+NUMBERS = st.integers(0, 99)
+"""Of tasks. How many there are is up to races, and what is drawn must not depend on it."""
 
 NAMED = st.builds(
     Want,
@@ -119,19 +113,19 @@ class Creation(RuleBasedStateMachine):
     def race(self, wants: list[tuple[int, Want]]) -> None:
         self._race([(at, want) for at, want in wants])
 
-    @precondition(lambda self: self.model.tasks)
-    @rule(at=PLACES, want=WANTS, data=st.data(), deletes=st.booleans())
+    @rule(at=PLACES, want=WANTS, number=NUMBERS, deletes=st.booleans())
     def race_the_janitor(
-        self, at: int, want: Want, data: st.DataObject, *, deletes: bool
+        self, at: int, want: Want, number: int, *, deletes: bool
     ) -> None:
-        task_id = data.draw(st.sampled_from(sorted(self.model.tasks)))
+        if not (task_id := self._task(number)):
+            return
         pruning = Delete(task_id) if deletes else Strip(task_id)
         self._race([(at, want), (1 - at, want), (0, pruning)])
 
-    @precondition(lambda self: self.model.tasks)
-    @rule(data=st.data(), deletes=st.booleans())
-    def prune(self, data: st.DataObject, *, deletes: bool) -> None:
-        task_id = data.draw(st.sampled_from(sorted(self.model.tasks)))
+    @rule(number=NUMBERS, deletes=st.booleans())
+    def prune(self, number: int, *, deletes: bool) -> None:
+        if not (task_id := self._task(number)):
+            return
         steps: list[Step] = [Strip(task_id), *([Delete(task_id)] if deletes else [])]
         for step in steps:
             self.model.take(step, self._do(self.world.do(0, step, project="")))
@@ -152,6 +146,11 @@ class Creation(RuleBasedStateMachine):
             assert row["is_stripped"] == known.is_stripped != row["has_status"]
             payload = f'{{"content":{want.content},"project":"{self.project}"}}'
             assert row["payload"] == (None if known.is_stripped else payload)
+
+    def _task(self, number: int) -> str:
+        """One of the tasks, if there is any."""
+        task_ids = sorted(self.model.tasks)
+        return task_ids[number % len(task_ids)] if task_ids else ""
 
     def _do(self, doing: Any) -> Any:
         return self.world.run(doing)
@@ -192,17 +191,4 @@ async def test_every_answer_is_one_that_the_model_allows(
     database: Database, owner_pool: asyncpg.Pool, janitor_pool: asyncpg.Pool
 ) -> None:
     async with running_world(database, owner=owner_pool, janitor=janitor_pool) as world:
-        await asyncio.to_thread(
-            run_state_machine_as_test,
-            type("Here", (Creation,), {"world": world}),
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                database=None,
-                # A race does not come out the same again, and is not made smaller.
-                phases=[Phase.generate],
-                report_multiple_bugs=False,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        await run_random_histories(type("Here", (Creation,), {"world": world}))

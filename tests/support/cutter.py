@@ -65,7 +65,7 @@ class Cutter:
     async def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        there_reader, there_writer = await _connect(self._database.cluster.admin_url)
+        there_reader, there_writer = await connect_to(self._database.cluster.admin_url)
         line = _Line(self)
         self._open.add(writer)
         try:
@@ -154,9 +154,10 @@ def _framed(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
-async def _connect(
+async def connect_to(
     admin_url: str,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A bare connection to the server of this URL, over its socket or TCP."""
     parts = urlsplit(admin_url)
     host = parts.hostname or parse_qs(parts.query)["host"][0]
     port = parts.port or int(parse_qs(parts.query).get("port", ["5432"])[0])

@@ -54,8 +54,11 @@ class Proxy:
         if not self._whole:
             writer.transport.abort()
             return
-        host, _, port = self.target.rpartition(":")
-        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        try:
+            there_reader, there_writer = await self._connect()
+        except OSError:
+            writer.transport.abort()
+            return
         ends = {writer, there_writer}
         self._open |= ends
         try:
@@ -66,6 +69,17 @@ class Proxy:
         finally:
             self._open -= ends
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = self.target.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
+    async def _passes(
+        self, data: bytes, to: asyncio.StreamWriter, *, answers: bool
+    ) -> bool:
+        """Whether these bytes arrive; it may take its time to say so."""
+        is_unheard = answers and (not self._answers or to in self._deaf)
+        return not (to in self._dead or is_unheard)
+
     async def _forward(
         self,
         reader: asyncio.StreamReader,
@@ -75,12 +89,10 @@ class Proxy:
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK):
-                if writer in self._dead:
-                    continue
-                if answers and (not self._answers or writer in self._deaf):
-                    continue
-                writer.write(data)
-                await writer.drain()
+                passes = await self._passes(data, writer, answers=answers)
+                if passes and not writer.is_closing():
+                    writer.write(data)
+                    await writer.drain()
         if not (writer in self._dead or (answers and writer in self._deaf)):
             writer.close()
 

@@ -108,7 +108,6 @@ def test_the_reason_of_another_domain_is_not_taken_for_ours() -> None:
         (grpc.StatusCode.UNAVAILABLE, Unreachable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, TimedOut),
         (grpc.StatusCode.INTERNAL, CallFailed),
-        (grpc.StatusCode.CANCELLED, CallFailed),
     ],
 )
 def test_what_is_not_tandems_own_answer_is_told_by_its_code(
@@ -129,3 +128,16 @@ def test_what_the_server_names_wins_over_what_the_client_adds() -> None:
         raise InvalidRequest("x", request_id="theirs")
 
     assert caught.value.metadata == {"request_id": "theirs", "more": "x"}
+
+
+def test_a_call_that_a_stopping_service_dropped_may_be_repeated() -> None:
+    failure = failure_of(Failed(grpc.StatusCode.CANCELLED, "CANCELLED"))
+
+    assert type(failure) is Unreachable
+    assert failure.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_call_whose_own_channel_was_closed_is_not_repeated() -> None:
+    failure = failure_of(Failed(grpc.StatusCode.CANCELLED, "Channel closed!"))
+
+    assert type(failure) is CallFailed

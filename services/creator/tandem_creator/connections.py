@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -27,7 +27,7 @@ async def connected(pool: asyncpg.Pool) -> AsyncIterator[Pooled]:
     try:
         yield connection
     finally:
-        await pool.release(connection)
+        await _give_back(pool, connection)
 
 
 class Kept:
@@ -50,18 +50,18 @@ class Kept:
         try:
             yield connection
         except BaseException:
-            await self._pool.release(connection)
+            await _give_back(self._pool, connection)
             raise
         if len(self._idle) < self._most:
             self._idle.append(connection)
         else:
-            await self._pool.release(connection)
+            await _give_back(self._pool, connection)
 
     async def close(self) -> None:
         """Give them back, and keep no more: a pool that closes waits for all of them."""
         self._most = 0
         while self._idle:
-            await self._pool.release(self._idle.pop())
+            await _give_back(self._pool, self._idle.pop())
 
     def _take(self) -> Pooled | None:
         while self._idle:
@@ -75,6 +75,12 @@ def _is_alive(connection: Pooled) -> bool:
         return not connection.is_closed()
     except asyncpg.InterfaceError:
         return False  # it was lost, and the pool has taken it back
+
+
+async def _give_back(pool: asyncpg.Pool, connection: Pooled) -> None:
+    """The pool ends a connection that it cannot clean, and what was done with it stands."""
+    with suppress(*calls.STORE_AWAY):
+        await pool.release(connection)
 
 
 async def _acquire(pool: asyncpg.Pool) -> Pooled:

@@ -70,7 +70,7 @@ class Cancelling:
 
     async def run_once(self) -> None:
         """One statement for all that runs here, if anything does."""
-        running = list(self._runner.running)
+        running = [task_id for task_id, _ in self._runner.running]
         if not running:
             return
         requests = await cancels.read_requests(self._pool, self._processor_id, running)

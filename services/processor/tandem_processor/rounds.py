@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -60,16 +60,17 @@ class Rounds:
             rows = await members.read_held(self._pool, self._processor_id)
         self._stop_lost(running, rows)
         for row in rows:
-            if held.get(row.task_id) != row.claim:
+            if (row.task_id, row.claim) not in held:
                 await self._put_back(row, lost.get((row.task_id, row.claim)))
         self._runner.forget(lost)
         await members.drop_finished_batches(self._pool, self._processor_id)
 
-    def _stop_lost(self, running: Mapping[UUID, int], rows: Sequence[Held]) -> None:
+    def _stop_lost(
+        self, running: frozenset[tuple[UUID, int]], rows: Sequence[Held]
+    ) -> None:
         present = {(row.task_id, row.claim) for row in rows}
-        for task_id, claim in running.items():
-            if (task_id, claim) not in present:
-                self._runner.stop(task_id, StopCause.LEASE_LOST, claim=claim)
+        for task_id, claim in running - present:
+            self._runner.stop(task_id, StopCause.LEASE_LOST, claim=claim)
 
     async def _put_back(self, orphan: Held, attempt: Attempt | None) -> None:
         """Report a claim that nobody would ever run or report."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -37,6 +37,10 @@ REPORT_SECONDS: Final = 10.0
 """How long a stopping process waits for its last reports to be kept."""
 
 
+Held: TypeAlias = tuple[UUID, int]
+"""A task, and the claim of it."""
+
+
 class Report(Protocol):
     async def __call__(self, outcome: Outcome) -> None: ...
 
@@ -58,39 +62,37 @@ class Runner:
     def __init__(self, workshop: Workshop, slots: Slots) -> None:
         self._workshop = workshop
         self._slots = slots
-        self._attempts: dict[UUID, Attempt] = {}
-        self._watches: dict[UUID, asyncio.Task[None]] = {}
-        self._lost: dict[tuple[UUID, int], Attempt] = {}
+        # By task and claim: a task may be claimed again here before it is known
+        # that the report of its last claim was kept.
+        self._attempts: dict[Held, Attempt] = {}
+        self._watches: dict[Held, asyncio.Task[None]] = {}
+        self._lost: dict[Held, Attempt] = {}
 
     @property
-    def held(self) -> Mapping[UUID, int]:
-        """The claim of each task that is not yet reported."""
-        claims = {key: attempt.claimed.claim for key, attempt in self._attempts.items()}
-        return MappingProxyType(claims)
+    def held(self) -> frozenset[Held]:
+        """Each claim that is not yet reported."""
+        return frozenset(self._attempts)
 
     @property
-    def running(self) -> Mapping[UUID, int]:
-        """The claim of each task whose handler has not ended."""
-        claims = {
-            key: attempt.claimed.claim
-            for key, attempt in self._attempts.items()
-            if not attempt.ended.done()
-        }
-        return MappingProxyType(claims)
+    def running(self) -> frozenset[Held]:
+        """Each claim whose handler has not ended."""
+        return frozenset(
+            key for key, attempt in self._attempts.items() if not attempt.ended.done()
+        )
 
     @property
-    def lost(self) -> Mapping[tuple[UUID, int], Attempt]:
-        """By task and claim: attempts of which a defect kept the report."""
+    def lost(self) -> Mapping[Held, Attempt]:
+        """Attempts of which a defect kept the report."""
         return MappingProxyType(dict(self._lost))
 
-    def forget(self, lost: Iterable[tuple[UUID, int]]) -> None:
+    def forget(self, lost: Iterable[Held]) -> None:
         """These are reported now, or are others'."""
         for key in lost:
             self._lost.pop(key, None)
 
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
-        key = claimed.task_id
+        key = (claimed.task_id, claimed.claim)
         workshop = self._workshop
         attempt = Attempt(
             claimed,
@@ -113,8 +115,8 @@ class Runner:
 
     def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
         """Stop that claim of the task, if its handler runs here."""
-        attempt = self._attempts.get(task_id)
-        if attempt is not None and attempt.claimed.claim == claim:
+        attempt = self._attempts.get((task_id, claim))
+        if attempt is not None:
             attempt.stop(cause)
 
     async def drain(self, grace: float) -> None:
@@ -141,6 +143,7 @@ class Runner:
 
     async def _watch(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
+        key = (claimed.task_id, claimed.claim)
         bind_ids(claimed)
         start = time.monotonic()
         try:
@@ -149,12 +152,12 @@ class Runner:
             outcome = await self._report(attempt, ending)
         except Exception:
             # Noted before the attempt is let go of: no round may fall in between.
-            self._lost[claimed.task_id, claimed.claim] = attempt
+            self._lost[key] = attempt
             attempt.stop(StopCause.LEASE_LOST)
             raise
         finally:
             attempt.desk.close()
-            del self._attempts[claimed.task_id]
+            del self._attempts[key]
             self._slots.clear(claimed)
         log.info(
             "attempt",

@@ -40,6 +40,9 @@ class TimedOut(CallFailed):
     """The time was over before the answer came: what the call did is not known."""
 
 
+CLOSED_HERE: Final = "Channel closed!"
+"""What grpcio says of a blocking call whose own channel was closed meanwhile."""
+
 _KINDS: Final = MappingProxyType(
     {
         grpc.StatusCode.UNAVAILABLE: Unreachable,
@@ -54,6 +57,9 @@ def failure_of(error: grpc.RpcError) -> TandemError:
     CallFailed, Unreachable or TimedOut where the answer names none of these reasons.
     """
     reason = reason_of(error)
+    if reason is None and _was_dropped(error):
+        message = "the service stopped and dropped the call"
+        return Unreachable(message, code=grpc.StatusCode.UNAVAILABLE)
     if reason is None:
         kind = _KINDS.get(error.code(), CallFailed)
         return kind(error.details() or error.code().name, code=error.code())
@@ -62,6 +68,16 @@ def failure_of(error: grpc.RpcError) -> TandemError:
     if reason.retry_after is not None:
         failure.retry_after = reason.retry_after
     return failure
+
+
+def _was_dropped(error: grpc.RpcError) -> bool:
+    """Whether a service that shuts down let go of a call before it looked at it.
+
+    gRPC says CANCELLED of calls that arrive while a server stops, although nobody
+    cancelled them.
+    """
+    is_ours = error.details() == CLOSED_HERE
+    return error.code() is grpc.StatusCode.CANCELLED and not is_ours
 
 
 def _typed(reason: Reason, code: grpc.StatusCode) -> TandemError:

@@ -44,7 +44,8 @@ class CreatorServiceStub:
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     def __init__(self, channel):
@@ -99,7 +100,8 @@ class CreatorServiceServicer:
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     def CreateTask(self, request, context):
@@ -238,7 +240,8 @@ class CreatorService:
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     @staticmethod

@@ -45,7 +45,8 @@ class CreatorServiceStub:
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     @_typing.overload
@@ -134,7 +135,8 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -219,7 +221,8 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
     - UNIMPLEMENTED, UNIMPLEMENTED: this release does not have the method.
 
     A client's own DEADLINE_EXCEEDED or CANCELLED says nothing about the outcome: repeat with the same
-    request id, or ask LookupTask. No message exceeds 4 MiB, either way.
+    request id, or ask LookupTask. So does a CANCELLED that the client did not ask for: gRPC says it of calls
+    that reach a process as it stops. No message exceeds 4 MiB, either way.
     """
 
     @_abc_1.abstractmethod
