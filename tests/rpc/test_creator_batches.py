@@ -298,6 +298,25 @@ async def test_p12_a_taken_external_id_undoes_a_batch_that_rejects_it(
     assert await stored(owner_pool) == (1, 1)
 
 
+@pytest.mark.parametrize("validate_only", [False, True])
+async def test_p12_an_external_id_taken_within_a_batch_names_no_task_that_is_undone(
+    creator: CreatorServiceAsyncStub, owner_pool: asyncpg.Pool, validate_only: bool
+) -> None:
+    requests = [a_request(), a_request(external_id="x"), a_request(external_id="x")]
+    requests[2].external_id_policy = pb.CreateTaskRequest.EXTERNAL_ID_POLICY_REJECT
+
+    told = await refused(
+        creator,
+        a_batch(*requests, validate_only=validate_only),
+        code=grpc.StatusCode.ALREADY_EXISTS,
+    )
+
+    assert told.reason == "EXTERNAL_ID_TAKEN"
+    assert told.fields == ["requests[2].spec.external_id"]
+    assert told.metadata == {"index": "2"}
+    assert await stored(owner_pool) == (0, 0)
+
+
 async def test_p12_a_row_that_the_database_refuses_undoes_the_batch(
     creator: CreatorServiceAsyncStub, owner_pool: asyncpg.Pool
 ) -> None:

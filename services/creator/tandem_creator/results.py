@@ -42,14 +42,30 @@ def refuse_batch(drafts: Sequence[Draft], winners: Mapping[UUID, Winner]) -> Non
         ExternalIdTaken: another request has an external id, and this was asked for.
         TaskNotFound: the caller may not see one of the tasks.
     """
+    places = {draft.task_id: index for index, draft in enumerate(drafts)}
     refusals = {
         index: refused
         for index, draft in enumerate(drafts)
         if (winner := winners.get(draft.task_id))
-        and (refused := refusal(draft, winner))
+        and (refused := _refusal(draft, winner, places))
     }
     if refusals:
         raise _together(refusals)
+
+
+def _refusal(
+    draft: Draft, winner: Winner, places: Mapping[UUID, int]
+) -> TandemError | None:
+    refused = refusal(draft, winner)
+    holder = places.get(winner.row.task_id)
+    if holder is None or not isinstance(refused, ExternalIdTaken):
+        return refused
+    # The holder is undone with the batch: there is no task to name.
+    shared = f"is that of requests[{holder}] too"
+    return ExternalIdTaken(
+        f"its external id {shared}",
+        violations=[Violation("spec.external_id", shared)],
+    )
 
 
 def _together(refusals: Mapping[int, TandemError]) -> TandemError:
