@@ -15,6 +15,7 @@ import structlog
 from tandem import calls, logs
 from tandem.errors import StoreUnavailable
 from tandem.postgres.connect import PostgresUnfit
+from tandem.postgres.logins import Connection
 from tandem.postgres.pool import OnConnect, create_pool
 from tandem.postgres.privileges import Expected, check_privileges
 from tandem.server import PortTaken
@@ -135,14 +136,34 @@ async def _close(pool: asyncpg.Pool) -> None:
         pool.terminate()
 
 
-async def require_privileges(pool: asyncpg.Pool, expected: Expected) -> None:
+async def require_privileges(connection: Connection, expected: Expected) -> None:
     """Prove that the login is exactly as the service's should be.
 
     Raises:
         WrongPrivileges: it is not.
     """
-    if faults := await check_privileges(pool, expected):
+    faults = await check_privileges(connection, expected)
+    if any(fault.startswith("too few") for fault in faults):
+        faults.append("run `tandem migrate` if this release is newer than the schema")
+    if faults:
         raise WrongPrivileges("; ".join(faults))
+
+
+def proven_first(expected: Expected, then: OnConnect) -> OnConnect:
+    """What a pool does with each new connection, once its login is proven over the first.
+
+    Whatever writes must not come before the proof.
+    """
+    proven = False
+
+    async def enter(connection: asyncpg.Connection) -> None:
+        nonlocal proven
+        if not proven:
+            await require_privileges(connection, expected)
+            proven = True
+        await then(connection)
+
+    return enter
 
 
 def announce(settings: Settings, port: int) -> None:

@@ -176,7 +176,9 @@ async def test_a_database_without_the_schema_says_what_to_do(
 
     faults = await check_privileges(janitor_pool, EXPECTED)
 
-    assert "there is no schema tandem in this database: run `tandem migrate`" in faults
+    assert faults == [
+        "there is no schema tandem in this database: run `tandem migrate`"
+    ]
 
 
 async def test_few_round_trips_prove_a_login(janitor_pool: asyncpg.Pool) -> None:

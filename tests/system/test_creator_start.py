@@ -74,8 +74,34 @@ async def test_p4_the_login_of_another_service_does_not_serve(
 ) -> None:
     found = await run(database_url=database.processor_url, listen="127.0.0.1:0")
 
-    assert found[0] == 2
-    assert "Traceback" not in found[1]
+    assert_refused(found, "logged in as tandem_processor, not tandem_creator")
+
+
+async def test_p4_a_login_that_may_do_too_little_is_told_what(
+    database: Database,
+) -> None:
+    """Also where it is the first thing that a creator does."""
+    async with database.admin() as admin:
+        await admin.execute(
+            "REVOKE EXECUTE ON FUNCTION tandem.enter_epoch_v1 FROM tandem_creator"
+        )
+
+    found = await run(database_url=database.creator_url, listen="127.0.0.1:0")
+
+    assert_refused(found, "too few: EXECUTE on tandem.enter_epoch_v1", "tandem migrate")
+
+
+async def test_p4_a_login_that_may_do_too_much_writes_nothing(
+    database: Database,
+) -> None:
+    async with database.admin() as admin:
+        await admin.execute("DELETE FROM tandem.epochs")
+
+    found = await run(database_url=database.owner_url, listen="127.0.0.1:0")
+
+    assert_refused(found, "logged in as tandem_owner")
+    async with database.admin() as admin:
+        assert await admin.fetchval("SELECT count(*) FROM tandem.epochs") == 0
 
 
 async def test_a_port_that_is_taken_is_one_line(database: Database) -> None:

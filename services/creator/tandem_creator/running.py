@@ -12,7 +12,7 @@ import asyncpg
 
 from tandem import limits
 from tandem.server import Server
-from tandem.starting import open_pool, require_privileges
+from tandem.starting import open_pool, proven_first
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
 from tandem_creator.bell import Bell, Listener
@@ -86,12 +86,11 @@ async def running_creator(
                 settings,
                 size=settings.pool_size,
                 application_name=APPLICATION,
-                on_connect=epoch.enter,
+                on_connect=proven_first(EXPECTED, epoch.enter),
                 by_keys=True,
                 lock_timeout=LOCK_TIMEOUT,
             )
         )
-        await require_privileges(pool, EXPECTED)
         kept = Kept(pool)
         stack.push_async_callback(kept.close)
         parts = _assemble(settings, pool, kept, epoch=epoch, timing=timing)

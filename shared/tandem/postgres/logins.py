@@ -10,6 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy | asyncpg.Pool
 
 SUPERUSER: Final = "is a superuser"
+NO_SCHEMA: Final = "there is no schema tandem in this database: run `tandem migrate`"
 
 # The ways in which a login is stronger than its grants say.
 READ_LOGIN: Final = """
@@ -102,7 +103,7 @@ async def schema_faults(connection: Connection) -> list[str]:
     """Schemas that the login may create things in, or may not enter."""
     rows = {row["schema"]: row for row in await connection.fetch(READ_SCHEMAS)}
     if "tandem" not in rows:
-        return ["there is no schema tandem in this database: run `tandem migrate`"]
+        return [NO_SCHEMA]
     faults = [
         f"too many: CREATE on schema {name}"
         for name, row in sorted(rows.items())

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from tandem.postgres.logins import (
+    NO_SCHEMA,
     SUPERUSER,
     Connection,
     definer_faults,
@@ -116,10 +117,13 @@ async def check_privileges(connection: Connection, expected: Expected) -> list[s
     # A superuser may do everything, and a list of everything helps nobody.
     if any(fault.endswith(SUPERUSER) for fault in faults):
         return faults
+    faults += await tie_faults(connection)
+    schemas = await schema_faults(connection)
+    if NO_SCHEMA in schemas:
+        return [*faults, *schemas]
     return [
         *faults,
-        *await tie_faults(connection),
-        *await schema_faults(connection),
+        *schemas,
         *await _grant_faults(connection, expected),
         *await definer_faults(connection),
     ]
