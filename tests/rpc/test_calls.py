@@ -209,3 +209,22 @@ async def test_a_second_server_on_the_same_port_is_refused() -> None:
     with pytest.raises(PortTaken, match=f"cannot listen on 127.0.0.1:{port}"):
         await second.start()
     await first.stop(0)
+
+
+async def test_a_burst_that_python_has_yet_to_begin_is_not_cancelled() -> None:
+    """By itself gRPC cancels at random from 1,000 on, and all from 3,000."""
+
+    async def create(_request: Any, _context: Any) -> creator_pb2.CreateTaskResponse:
+        return creator_pb2.CreateTaskResponse()
+
+    server = Server(Scripted(create), SERVICE, listen="127.0.0.1:0")
+    port = await server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.unary_unary(CREATE)
+        await asyncio.to_thread(call, b"", timeout=30)
+        # Sent by the thread of the server's loop, which so takes up none of them.
+        sent = [call.future(b"", timeout=30) for _ in range(4_000)]
+        codes = {await asyncio.to_thread(each.code) for each in sent}
+    await server.stop(0)
+
+    assert codes == {grpc.StatusCode.OK}
