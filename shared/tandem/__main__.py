@@ -7,6 +7,8 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
+from tandem.cli import INTERRUPTED
+
 NEEDED: Final = ("asyncpg", "click", "grpc_health", "markdown_it", "rich", "structlog")
 
 ABSENT: Final = (
@@ -17,6 +19,14 @@ ABSENT: Final = (
 
 def main() -> int:
     """Run the command line, and answer its exit code."""
+    # The imports take a moment, in which Ctrl-C may come as at any other.
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run() -> int:
     if not all(find_spec(package) for package in NEEDED):
         print(ABSENT, file=sys.stderr)  # noqa: T201 - the command's own voice
         return 2

@@ -11,7 +11,8 @@ from typing import Final
 
 import click
 
-from tandem.cli.failures import INTERRUPTED, SET_RIGHT_FIRST, describe
+from tandem.cli import INTERRUPTED
+from tandem.cli.failures import SET_RIGHT_FIRST, describe
 from tandem.cli.options import common_options
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -25,7 +25,6 @@ from tandem.starting import WrongPrivileges
 
 REFUSED: Final = 1
 SET_RIGHT_FIRST: Final = 2
-INTERRUPTED: Final = 130
 
 # Their own words say what to do.
 SETUP: Final = (
