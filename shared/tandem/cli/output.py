@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tandem import limits
 from tandem.v1 import task_pb2
 
 PIPE_WIDTH: Final = 400
@@ -32,7 +33,9 @@ STATE_STYLES: Final = {
 def print_json(value: Message | Mapping[str, Any]) -> None:
     """One line. Messages keep the field names of the contract."""
     if isinstance(value, Message):
-        value = json_format.MessageToDict(value, preserving_proto_field_name=True)
+        value = _plain(
+            json_format.MessageToDict(value, preserving_proto_field_name=True)
+        )
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
@@ -143,8 +146,19 @@ def _moments(task: task_pb2.Task) -> list[tuple[str, Text]]:
 
 
 def _json_text(value: Message) -> Text:
-    plain = json_format.MessageToDict(value)
+    plain = _plain(json_format.MessageToDict(value))
     return Text(json.dumps(plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: Any) -> Any:
+    """The same, whole numbers without a fraction, as whoever sent them wrote them."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and abs(value) <= limits.MAX_SAFE_INTEGER:
+        return int(value) if value.is_integer() else value
+    return value
 
 
 def _stage(stage: task_pb2.Stage) -> str:
