@@ -133,6 +133,8 @@ class Violations:
 
 
 def _plain(span: timedelta) -> str:
-    if span.days:
+    if span.days > 1:
         return f"{span.days} days"
+    if span.days:
+        return f"{span.total_seconds() / 3600:g} hours"
     return f"{span.total_seconds():g} s"

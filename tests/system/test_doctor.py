@@ -44,7 +44,7 @@ async def test_it_needs_no_options_beside_a_running_up(data: Path) -> None:
     assert {line["verdict"] for line in found.values()} == {"ok"}
     assert found["health of the creator"]
     assert after.code == 2
-    assert "no server runs" in after.complaint()
+    assert "start one with `tandem up`" in after.complaint()
 
 
 async def test_it_looks_through_the_logins_that_are_given(

@@ -111,5 +111,5 @@ def _unreachable(error: Exception) -> str:
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return f"the database refuses the login: {words}"
     if isinstance(error, OSError) and error.filename is not None:
-        return words
+        return f"cannot use {error.filename}: {error.strerror}"
     return f"the database is not reachable or not usable ({name}): {words}"

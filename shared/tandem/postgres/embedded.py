@@ -221,7 +221,10 @@ class EmbeddedPostgres:
     def _running(self) -> Postmaster:
         server = Postmaster.named_in(self._home.data)
         if server is None:
-            raise EmbeddedFailed(f"no server runs in {self.folder}")
+            raise EmbeddedFailed(
+                f"no server runs in {self.folder}: start one with `tandem up`, or name"
+                " another folder"
+            )
         return server
 
     def _last_log_lines(self) -> str:
