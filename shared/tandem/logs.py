@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
@@ -37,22 +38,39 @@ def configure(
     form = form or ("console" if out.isatty() else "json")
     shared = _shared_processors(service)
     rendering = _rendering_processors(form, out)
+    lines: Any = _Harmless(out)
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=True,
     )
-    _route_standard_logging(shared, rendering, out)
+    _route_standard_logging(shared, rendering, lines)
 
 
 def _accept_anything(out: TextIO) -> None:
-    """A line is never the fault that ends a call or an attempt.
-
-    What handlers raise is logged, and its text may be one that no encoding takes.
-    """
+    """What handlers raise is logged, and its text may be one that no encoding takes."""
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
+
+
+class _Harmless:
+    """A stream of lines of which none is the fault that ends a call or an attempt.
+
+    Whoever read them may be gone, and a disk may be full: the line is lost, no more.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._out.flush()
 
 
 def hide_passwords(line: str) -> str:

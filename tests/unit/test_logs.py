@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -86,6 +87,19 @@ def test_a_text_that_no_encoding_takes_is_still_logged(
     structlog.get_logger().warning("handler failed", exc_info=failure)
 
     assert b"half a pair: \\ud800" in raw.getvalue()
+
+
+def test_a_line_that_nobody_can_read_any_more_harms_nobody(out: io.StringIO) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (
+        io.FileIO(writing, "w") as raw,
+        io.TextIOWrapper(raw, write_through=True) as gone,
+    ):
+        logs.configure("creator", out=gone)
+
+        structlog.get_logger().info("task created")
+        logging.getLogger("grpc").warning("goodbye")
 
 
 def test_a_password_with_an_at_sign_is_hidden_whole() -> None:
