@@ -16,6 +16,8 @@ from tests.support.running_pair import RunningPair
 NOBODY = "127.0.0.1:9"
 """The discard port: nothing listens there."""
 
+CREATE = ("task", "create", "--project", "a", "--type", "b")
+
 SECRETS = {
     "TANDEM_OWNER_PASSWORD": PASSWORDS.owner,
     "TANDEM_CREATOR_PASSWORD": PASSWORDS.creator,
@@ -179,6 +181,11 @@ async def test_a_refusal_is_one_line_with_its_reason_and_exit_code_1(
             "/none",
         ),
         (["task", "create", "--project", "a", "--type", "b", "--label", "x"], "key="),
+        ([*CREATE, "--title", "\udcff"], "is not UTF-8 text"),
+        ([*CREATE, "--delay", "nan"], "number of seconds"),
+        ([*CREATE, "--attempt-timeout", "1e300"], "number of seconds"),
+        ([*CREATE, "--max-attempts", "9999999999"], "--max-attempts"),
+        (["task", "cancel", "x", "--attempt", "9999999999"], "--attempt"),
         (["stream", "--from-now", "--resume-token", "x"], "not both"),
         (["migrate"], "TANDEM_ADMIN_URL"),
         (["migrate", "--admin-url", "postgresql://x@localhost/x"], "_PASSWORD"),

@@ -82,6 +82,18 @@ def test_a_moment_without_a_zone_is_refused_by_name() -> None:
         ).to_wire()
 
 
+def test_p10_texts_with_a_lone_surrogate_are_refused_by_name() -> None:
+    spec = Spec(project="a", type="b", title="\ud800", labels={"user": "\udfff"})
+
+    with pytest.raises(InvalidRequest) as raised:
+        spec.to_wire()
+
+    assert [each.field for each in raised.value.violations] == [
+        "spec.labels",
+        "spec.title",
+    ]
+
+
 def test_a_filter_by_a_moment_without_a_zone_is_refused_by_name() -> None:
     moment = datetime(2031, 5, 1)  # noqa: DTZ001 - the fault
 

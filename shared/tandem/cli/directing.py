@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from tandem.cli import calling
@@ -9,11 +11,15 @@ from tandem.cli.options import common, common_options
 from tandem.cli.output import brief, print_json
 from tandem.v1 import processor_pb2, processor_pb2_grpc, task_pb2
 
+ATTEMPT: Final = click.IntRange(0, 2**31 - 1)
+
 
 @click.command()
 @click.argument("task_id")
 @click.option(
-    "--attempt", type=int, help="Only at this attempt; at any other leave it as it is."
+    "--attempt",
+    type=ATTEMPT,
+    help="Only at this attempt; at any other leave it as it is.",
 )
 @click.option("--comment", default="", help="Shown in the status.")
 @common_options
@@ -34,7 +40,7 @@ def cancel(
 @click.argument("task_id")
 @click.option(
     "--attempt",
-    type=int,
+    type=ATTEMPT,
     help="The attempt that was seen to end; by default the one that is read now.",
 )
 @common_options

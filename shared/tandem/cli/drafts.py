@@ -53,6 +53,20 @@ class Moment(click.ParamType[datetime]):
         return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
+class Seconds(click.ParamType[timedelta]):
+    """A length of time. The service knows how long it may be."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        try:
+            return timedelta(seconds=float(value))
+        except (ValueError, OverflowError):
+            self.fail(f"must be a number of seconds, not {value!r}", param, ctx)
+
+
 def labels(
     context: click.Context, option: click.Parameter, values: Iterable[str]
 ) -> dict[str, str]:
@@ -65,18 +79,14 @@ def labels(
 
 
 def retry_policy(
-    max_attempts: int | None, attempt_timeout: float | None
+    max_attempts: int | None, attempt_timeout: timedelta | None
 ) -> task_pb2.RetryPolicy | None:
     if max_attempts is None and attempt_timeout is None:
         return None
     return task_pb2.RetryPolicy(
         max_attempts=max_attempts or 0,
-        attempt_timeout=wire.duration(seconds(attempt_timeout)),
+        attempt_timeout=wire.duration(attempt_timeout),
     )
-
-
-def seconds(count: float | None) -> timedelta | None:
-    return None if count is None else timedelta(seconds=count)
 
 
 def _text(value: str) -> str:

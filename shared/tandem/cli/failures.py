@@ -60,7 +60,7 @@ class ServiceEnded(Exception):
 
 def describe(error: Exception) -> Failure | None:
     """None where the error is a defect of ours, which deserves its traceback."""
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.ClickException | UnicodeEncodeError):
         return Failure(_usage(error), SET_RIGHT_FIRST)
     if isinstance(error, CallFailed | ServiceEnded):
         return Failure(one_line(str(error)), REFUSED)
@@ -97,7 +97,10 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _usage(error: click.ClickException) -> str:
+def _usage(error: click.ClickException | UnicodeEncodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        # Bytes of the command line that are no text reach a message as surrogates.
+        return f"{error.object!a} is not UTF-8 text"
     text = one_line(error.format_message())
     context = getattr(error, "ctx", None)
     if context is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -47,9 +47,9 @@ task.add_command(directing.retry)
 @click.option("--title", default="")
 @click.option("--label", "labels", multiple=True, callback=drafts.labels)
 @click.option("--not-before", type=drafts.Moment(), help="Run no earlier than this.")
-@click.option("--delay", type=float, help="Seconds to wait before the first attempt.")
-@click.option("--max-attempts", type=int)
-@click.option("--attempt-timeout", type=float, help="Seconds.")
+@click.option("--delay", type=drafts.Seconds(), help="Before the first attempt.")
+@click.option("--max-attempts", type=click.IntRange(1, limits.MAX_ATTEMPTS))
+@click.option("--attempt-timeout", type=drafts.Seconds())
 @click.option("--reject-existing", is_flag=True, help="Fail if the external id exists.")
 @common_options
 @click.pass_context
@@ -158,9 +158,9 @@ def _spec(
     priority: str | None,
     external_id: str | None,
     not_before: datetime | None,
-    delay: float | None,
+    delay: timedelta | None,
     max_attempts: int | None,
-    attempt_timeout: float | None,
+    attempt_timeout: timedelta | None,
     **plain: Any,
 ) -> task_pb2.TaskSpec:
     return task_pb2.TaskSpec(
@@ -169,7 +169,7 @@ def _spec(
         priority=f"PRIORITY_{(priority or 'unspecified').upper()}",  # type: ignore[arg-type]
         external_id=external_id or "",
         not_before_time=wire.timestamp(not_before),
-        start_delay=wire.duration(drafts.seconds(delay)),
+        start_delay=wire.duration(delay),
         retry_policy=drafts.retry_policy(max_attempts, attempt_timeout),
         **plain,
     )

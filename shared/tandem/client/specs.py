@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -48,8 +48,10 @@ class Spec:
         """The spec as it is sent. The service checks its limits.
 
         Raises:
-            InvalidRequest: the payload has no JSON form, or the moment no zone.
+            InvalidRequest: the payload has no JSON form, the moment no zone, or a
+                text a lone surrogate.
         """
+        _refuse_surrogates(self._texts())
         return task_pb2.TaskSpec(
             project=self.project,
             type=self.type,
@@ -63,6 +65,13 @@ class Spec:
             labels=self.labels,
             title=self.title,
         )
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        for name in ("project", "type", "queue", "external_id", "title"):
+            yield f"spec.{name}", getattr(self, name)
+        for key, value in self.labels.items():
+            yield "spec.labels", key
+            yield "spec.labels", value
 
     def _retry_policy(self) -> task_pb2.RetryPolicy | None:
         policy = task_pb2.RetryPolicy(
@@ -103,6 +112,15 @@ def timestamp(moment: datetime | None, field_: str) -> timestamp_pb2.Timestamp |
     if moment is not None and moment.tzinfo is None:
         raise _invalid(field_, "has no time zone")
     return wire.timestamp(moment)
+
+
+def _refuse_surrogates(texts: Iterable[tuple[str, str]]) -> None:
+    """What is no text in UTF-8 would not even be sent."""
+    bad = {name for name, text in texts if any("\ud800" <= c <= "\udfff" for c in text)}
+    if bad:
+        found = [Violation(name, "has a lone surrogate") for name in sorted(bad)]
+        said = "; ".join(f"{each.field} {each.description}" for each in found)
+        raise InvalidRequest(said, violations=found)
 
 
 def _invalid(field_: str, description: str) -> InvalidRequest:
