@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 
 import pytest
 
@@ -32,3 +35,21 @@ def test_people_see_who_speaks(capsys: pytest.CaptureFixture[str]) -> None:
         "processor-2  | attempt",
         "tandem       | stopping",
     ]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_is_gone_stops_nobody_s_lines(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    """A child whose lines are not taken would stand still once its pipe is full."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    chorus = Chorus(as_json=as_json)
+    with (
+        io.FileIO(writing, "w") as raw,
+        io.TextIOWrapper(raw, write_through=True) as gone,
+    ):
+        monkeypatch.setattr(sys, "stdout", gone)
+        chorus.repeat("creator-1", "call")
+        chorus.say("stopping")
+        monkeypatch.undo()

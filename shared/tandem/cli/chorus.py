@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 import click
@@ -12,7 +13,11 @@ WIDEST_LABEL: Final = 12
 
 
 class Chorus:
-    """Prints what children write, and what we say ourselves."""
+    """Prints what children write, and what we say ourselves.
+
+    Whoever read it may be gone, as `tee` is after Ctrl-C. Then lines are lost, and
+    nothing else: children whose lines nobody took would stand still.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -25,10 +30,11 @@ class Chorus:
 
     def repeat(self, label: str, line: str) -> None:
         """A child's line. Its JSON stays JSON, with the label in it."""
-        if self.as_json:
-            click.echo(_labelled(label, line))
-        else:
-            click.echo(f"{self._margin(label)} {line}")
+        with suppress(OSError):
+            if self.as_json:
+                click.echo(_labelled(label, line))
+            else:
+                click.echo(f"{self._margin(label)} {line}")
 
     def say(self, text: str, **facts: str) -> None:
         """A line of our own."""
