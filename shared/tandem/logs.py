@@ -130,6 +130,7 @@ def _route_standard_logging(
 ) -> None:
     """Give what libraries log the same form. Of them, warnings and worse."""
     handler = logging.StreamHandler(out)
+    handler.addFilter(_is_news)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -140,3 +141,10 @@ def _route_standard_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """All but grpcio's errors about answers whose callers were gone when they came."""
+    return record.name != "grpc._cython.cygrpc" or not (
+        record.getMessage().startswith("ExecuteBatchError raised in core")
+    )

@@ -89,6 +89,17 @@ def test_a_text_that_no_encoding_takes_is_still_logged(
     assert b"half a pair: \\ud800" in raw.getvalue()
 
 
+def test_an_answer_to_a_caller_who_was_gone_is_no_error(out: io.StringIO) -> None:
+    logs.configure("creator", out=out)
+
+    of_grpc = logging.getLogger("grpc._cython.cygrpc")
+    of_grpc.error("ExecuteBatchError raised in core by servicer method [%s]", "/a")
+    of_grpc.error("Unexpected [%s] raised by servicer method", "KeyError")
+
+    (line,) = lines(out)
+    assert "KeyError" in str(line["event"])
+
+
 def test_a_line_that_nobody_can_read_any_more_harms_nobody(out: io.StringIO) -> None:
     reading, writing = os.pipe()
     os.close(reading)
