@@ -18,6 +18,9 @@ from tandem.postgres.urls import login_url
 
 CREDENTIALS: Final = "credentials.json"
 
+LOOK_AGAIN: Final = 1.0
+"""Seconds."""
+
 
 @asynccontextmanager
 async def ready_database(
@@ -42,6 +45,13 @@ async def ready_database(
         return
     async with _embedded(folder, settings or {}) as url:
         yield await _prepared(url, folder)
+
+
+async def embedded_end(folder: Path) -> None:
+    """Return once the embedded server of the folder has ended, for whatever reason."""
+    postgres = EmbeddedPostgres(folder)
+    while not await asyncio.to_thread(postgres.has_ended):  # noqa: ASYNC110 - a process that is not our child has no event
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 async def _prepared(admin_url: str, folder: Path) -> Logins:

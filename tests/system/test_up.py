@@ -104,6 +104,18 @@ async def test_a_service_that_dies_ends_everything_and_is_named(data: Path) -> N
     assert "Traceback" not in ended.err
 
 
+async def test_a_postgres_that_is_killed_ends_everything_and_is_named(
+    data: Path,
+) -> None:
+    async with up(data) as running:
+        os.kill(EmbeddedPostgres(data).pid(), signal.SIGKILL)
+        ended = await running.command.finished()
+    assert ended.code == 1
+    assert "PostgreSQL" in ended.err
+    assert "`tandem up` again" in ended.err
+    assert "Traceback" not in ended.err
+
+
 async def test_services_do_not_outlive_a_command_that_is_killed(data: Path) -> None:
     async with up(data) as running:
         pid = running.command.process.pid

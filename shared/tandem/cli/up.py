@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -25,7 +25,7 @@ from tandem.cli.options import (
     common_options,
 )
 from tandem.cli.prune import retention_of, retention_options
-from tandem.database import ready_database
+from tandem.database import embedded_end, ready_database
 from tandem.pair import Pair
 from tandem.pruning import running as pruning
 from tandem.pruning.retention import Retention
@@ -106,8 +106,9 @@ def up(
 ) -> None:
     """Start an embedded Postgres, creators and processors; Ctrl-C stops all.
 
-    A service that ends by itself ends everything, with exit code 1: nothing here
-    hides a crash behind a restart. What is past its retention is pruned every hour.
+    A service or a Postgres that ends by itself ends everything, with exit code 1:
+    nothing here hides a crash behind a restart. What is past its retention is pruned
+    every hour.
     """
     plan = Plan(
         data=data,
@@ -128,7 +129,7 @@ async def serve(plan: Plan, chorus: Chorus) -> None:
 
     Raises:
         DidNotServe: a service did not come up.
-        ServiceEnded: a service ended by itself.
+        ServiceEnded: a service, or the embedded server, ended by itself.
     """
     database = ready_database(plan.data, admin_url=plan.admin_url)
     async with (
@@ -141,8 +142,27 @@ async def serve(plan: Plan, chorus: Chorus) -> None:
         _greet(pair, chorus)
         janitor = pruning.Plan(url=logins.janitor_url, retention=plan.retention)
         async with pruned_hourly(janitor, chorus):
-            ended = await pair.first_end()
-        raise ServiceEnded(f"{ended.label} ended by itself: {ended.why()}")
+            raise await _first_end(plan, pair)
+
+
+async def _first_end(plan: Plan, pair: Pair) -> ServiceEnded:
+    """What ended first of all that was started here."""
+    service = asyncio.ensure_future(pair.first_end())
+    waits: set[asyncio.Future[Any]] = {service}
+    if plan.admin_url is None:
+        waits.add(asyncio.ensure_future(embedded_end(plan.data)))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if service.done():
+        ended = service.result()
+        return ServiceEnded(f"{ended.label} ended by itself: {ended.why()}")
+    return ServiceEnded(
+        f"PostgreSQL in {plan.data} ended by itself: its log tells why; run"
+        " `tandem up` again"
+    )
 
 
 def _greet(pair: Pair, chorus: Chorus) -> None:

@@ -89,6 +89,15 @@ class EmbeddedPostgres:
         """
         return self._running().pid
 
+    def has_ended(self) -> bool:
+        """Whether no server is left, be it stopped or killed. One that hangs is left."""
+        server = Postmaster.named_in(self._home.data)
+        if server is None:
+            return True
+        return not server.serves() and not server.is_alive(
+            self._home.data, self._account
+        )
+
     def admin_url(self, database: str = "postgres") -> str:
         """A URL for the superuser. It holds the password: never log it.
 
