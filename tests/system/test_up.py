@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tandem.postgres.account import Account
 from tandem.postgres.embedded import EmbeddedPostgres
 from tests.support.cluster import reachable_folder
 from tests.support.command import Standing, standing, tandem
@@ -93,6 +94,12 @@ async def test_p11_ctrl_c_loses_no_task_and_spends_no_attempt(data: Path) -> Non
     assert isinstance(status, dict)
     assert status["state"] == "STATE_SUCCEEDED"
     assert status["attempt"] == 1
+
+
+def test_ctrl_c_at_a_terminal_reaches_no_program_that_makes_a_cluster() -> None:
+    session = Account.for_server().run("sh", "-c", "cut -d ' ' -f 6 /proc/$$/stat")
+
+    assert int(session) != os.getsid(0)
 
 
 async def test_a_service_that_dies_ends_everything_and_is_named(data: Path) -> None:

@@ -103,6 +103,8 @@ class Account:
                 env=_environment(),
                 timeout=COMMAND_LIMIT,
                 check=False,
+                # Ctrl-C at a terminal is for us: a start that it cut off has failed.
+                start_new_session=True,
                 user=self.uid if self.is_another else None,
                 group=self.gid if self.is_another else None,
                 extra_groups=[] if self.is_another else None,
