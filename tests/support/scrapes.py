@@ -6,9 +6,11 @@ import asyncio
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.support.service_logs import ServiceLogs
 
@@ -26,17 +28,21 @@ class Scrape:
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of the samples of this name that have these labels."""
-        return sum(self._values(name, labels))
+        return sum(sample.value for sample in self._samples(name, labels))
+
+    def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
+        """The same samples by another label of theirs."""
+        return {s.labels.get(label, ""): s.value for s in self._samples(name, labels)}
 
     def has(self, name: str, **labels: str) -> bool:
         """Whether there is such a sample, whatever its value."""
-        return any(True for _ in self._values(name, labels))
+        return any(True for _ in self._samples(name, labels))
 
-    def _values(self, name: str, labels: dict[str, str]) -> Iterator[float]:
+    def _samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
         for family in self.families.values():
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
-                    yield sample.value
+                    yield sample
 
 
 async def scrape(address: str) -> Scrape:
@@ -49,6 +55,11 @@ async def scrape_of(logs: ServiceLogs, label: str) -> Scrape:
     """Ask the process of this label, at the address that it logged."""
     line = await logs.first(event="serving metrics", label=label)
     return await scrape(line["listen"])
+
+
+def address_in(port_file: Path) -> str:
+    """The address of a process that wrote its port for metrics here."""
+    return f"127.0.0.1:{port_file.read_text().strip()}"
 
 
 def _get(url: str) -> str:
