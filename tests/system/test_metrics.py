@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,12 +14,15 @@ import grpc
 import pytest
 from ruamel.yaml import YAML
 
+from tandem.pair import ANY_PORT as LISTEN
+from tandem.pair import Logins, Pair
 from tandem.v1 import creator_pb2 as pb
 from tests.packaging.tree import ROOT, run
-from tests.support.cluster import Cluster, cloned_database
+from tests.support.cluster import Cluster, Database, cloned_database
 from tests.support.creator import a_new_id, a_request
 from tests.support.running_pair import RunningPair, running_pair
 from tests.support.scrapes import ANY_PORT, Scrape, scrape_of
+from tests.support.service_logs import ServiceLogs
 from tests.support.until import until
 from tests.system.conftest import HANDLERS
 
@@ -107,6 +111,22 @@ async def test_a_stream_is_open_until_its_caller_leaves(pair: RunningPair) -> No
     await until(is_closed)
 
 
+async def test_several_processes_do_not_share_an_address_that_they_inherit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `tandem up` starts: the second one would find the port taken."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("TANDEM_METRICS_LISTEN", address)
+        logs = ServiceLogs()
+        logins = Logins(creator_url=database.creator_url, processor_url="")
+        async with Pair(logins, handlers=HANDLERS, on_line=logs.add) as started:
+            await started.start_creators([LISTEN, LISTEN])
+
+    assert len(logs.having(event="serving")) == 2
+    assert logs.having(event="serving metrics") == []
+
+
 async def exported(pair: RunningPair) -> dict[str, Any]:
     """Every family of ours, by its name as samples spell it."""
     creator, processor = await asyncio.gather(of_creator(pair), of_processor(pair))
@@ -191,7 +211,9 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not on the PATH")
-def test_prometheus_understands_the_alerts() -> None:
+def test_the_alerts_fire_when_they_should() -> None:
     checked = run("promtool", "check", "rules", ALERTS)
+    tested = run("promtool", "test", "rules", ALERTS.with_name("alerts_test.yml"))
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert tested.returncode == 0, tested.stdout + tested.stderr
