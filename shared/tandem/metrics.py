@@ -30,20 +30,14 @@ def counter(
     name: str, meaning: str, values: Values, labels: Sequence[str] = ()
 ) -> Metric:
     """What only grows. The name ends in `_total`."""
-    family = CounterMetricFamily(name, meaning, labels=labels)
-    for of, value in values.items():
-        family.add_metric(of, value)
-    return family
+    return _filled(CounterMetricFamily(name, meaning, labels=labels), values)
 
 
 def gauge(
     name: str, meaning: str, values: Values, labels: Sequence[str] = ()
 ) -> Metric:
     """What goes up and down."""
-    family = GaugeMetricFamily(name, meaning, labels=labels)
-    for of, value in values.items():
-        family.add_metric(of, value)
-    return family
+    return _filled(GaugeMetricFamily(name, meaning, labels=labels), values)
 
 
 def histogram(
@@ -133,6 +127,12 @@ def largest(values: Iterable[tuple[tuple[str, ...], float]]) -> Values:
     for of, value in values:
         found[of] = max(found.get(of, value), value)
     return found
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Values) -> Metric:
+    for of, value in values.items():
+        family.add_metric(of, value)
+    return family
 
 
 def _buckets(spread: Spread) -> list[tuple[str, float]]:
