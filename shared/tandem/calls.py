@@ -27,6 +27,7 @@ from tandem.errors import (
     StoreUnavailable,
     TandemError,
 )
+from tandem.measures import CallCounts, MethodCounts
 
 log = structlog.get_logger()
 
@@ -74,22 +75,27 @@ def guarded(message: type[Message]) -> Callable[[bytes], Message | Malformed]:
     return parse
 
 
-def handlers(servicer: object, service: ServiceDescriptor) -> grpc.GenericRpcHandler:
-    """Every method of the service, each wrapped, as one handler for a server."""
+def handlers(
+    servicer: object, service: ServiceDescriptor, counts: CallCounts
+) -> grpc.GenericRpcHandler:
+    """Every method of the service, each wrapped and counted, as one handler for a server."""
     methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method.name: _handler(getattr(servicer, method.name), method)
+        method.name: _handler(getattr(servicer, method.name), method, counts)
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, dict(methods))
 
 
 def _handler(
-    behaviour: Callable[..., Any], method: MethodDescriptor
+    behaviour: Callable[..., Any], method: MethodDescriptor, counts: CallCounts
 ) -> grpc.RpcMethodHandler[Any, Any]:
     make = _MAKERS[method.client_streaming, method.server_streaming]
     wrap = _answers if method.server_streaming else _answer
+    counted = counts.add_method(
+        method.name, is_stream=method.client_streaming or method.server_streaming
+    )
     handler: grpc.RpcMethodHandler[Any, Any] = make(
-        wrap(behaviour, method.name),
+        wrap(behaviour, _Record(method.name, counted)),
         request_deserializer=guarded(GetMessageClass(method.input_type)),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
@@ -106,36 +112,57 @@ _MAKERS: Final[Mapping[tuple[bool, bool], Callable[..., Any]]] = MappingProxyTyp
 )
 
 
-def _answer(behaviour: Unary, method: str) -> Unary:
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The end of a call of this method: one line, and one more in its counts."""
+
+    method: str
+    counts: MethodCounts
+
+    def __call__(self, outcome: str, start: float) -> None:
+        seconds = time.monotonic() - start
+        self.counts.end(outcome, seconds)
+        log.info(
+            "call",
+            method=self.method,
+            outcome=outcome,
+            ms=round(seconds * 1000, 3),
+        )
+
+
+def _answer(behaviour: Unary, record: _Record) -> Unary:
     async def answer(request: Any, context: Context) -> Message:
         start = time.monotonic()
         try:
             current_caller.set(ANONYMOUS)
             response = await behaviour(_parsed(request), context)
         except asyncio.CancelledError:
-            _record(method, "CANCELLED", start)
+            record("CANCELLED", start)
             raise
         except Exception as error:  # noqa: BLE001 - the one place that knows them all
-            await _fail(error, method, context, start)
-        _record(method, "OK", start)
+            await _fail(error, record, context, start)
+        record("OK", start)
         return response
 
     return answer
 
 
-def _answers(behaviour: Stream, method: str) -> Stream:
+def _answers(behaviour: Stream, record: _Record) -> Stream:
     async def answers(request: Any, context: Context) -> AsyncIterator[Message]:
         start = time.monotonic()
+        record.counts.open += 1
         try:
             current_caller.set(ANONYMOUS)
             async for response in behaviour(_parsed(request), context):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):
-            _record(method, "CANCELLED", start)
+            record("CANCELLED", start)
             raise
         except Exception as error:  # noqa: BLE001 - the one place that knows them all
-            await _fail(error, method, context, start)
-        _record(method, "OK", start)
+            await _fail(error, record, context, start)
+        finally:
+            record.counts.open -= 1
+        record("OK", start)
 
     return answers
 
@@ -147,16 +174,16 @@ def _parsed(request: Any) -> Any:
 
 
 async def _fail(
-    error: Exception, method: str, context: Context, start: float
+    error: Exception, record: _Record, context: Context, start: float
 ) -> NoReturn:
     known = translate(error)
     if known is None:
-        log.error("call failed by a defect", method=method, exc_info=error)
-        _record(method, "DEFECT", start)
+        log.error("call failed by a defect", method=record.method, exc_info=error)
+        record("DEFECT", start)
         await context.abort(grpc.StatusCode.INTERNAL, DEFECT)
     if "task_id" in known.metadata:
         structlog.contextvars.bind_contextvars(task_id=known.metadata["task_id"])
-    _record(method, known.reason, start)
+    record(known.reason, start)
     await context.abort(known.code, known.told, known.trailers())
 
 
@@ -172,8 +199,3 @@ def translate(error: Exception) -> TandemError | None:
             "the database did not answer; send the same request again"
         )
     return None
-
-
-def _record(method: str, outcome: str, start: float) -> None:
-    milliseconds = round((time.monotonic() - start) * 1000, 3)
-    log.info("call", method=method, outcome=outcome, ms=milliseconds)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from tandem.processes import OnLine, Service, ServiceProcess
 
 ANY_PORT: Final = "127.0.0.1:0"
+
+# One address is for one process. What this one inherited would be for all of them.
+ALONE: Final = MappingProxyType(
+    {"TANDEM_METRICS_LISTEN": "", "TANDEM_METRICS_PORT_FILE": ""}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ class Pair:
             ServiceProcess(
                 service,
                 label=f"{service}-{len(into) + number}",
-                environ={**common, "TANDEM_LISTEN": listen},
+                environ={**ALONE, **common, "TANDEM_LISTEN": listen},
                 on_line=self._on_line,
             )
             for number, listen in enumerate(listens, 1)

@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem import calls, limits
+from tandem.measures import CallCounts
 from tandem.reflecting import MethodsFound
 
 log = structlog.get_logger()
@@ -70,11 +71,16 @@ class Server:
     ) -> None:
         self._service = service
         self._listen = listen
+        self.is_serving = False
+        """What health says."""
+
         self._health = health.aio.HealthServicer()
         # Off, or a second server on the same port would bind silently.
         reuse = ("grpc.so_reuseport", int(share_port))
         self._server = grpc.aio.server(options=(*OPTIONS, reuse))
-        self._server.add_generic_rpc_handlers((calls.handlers(servicer, service),))
+        self.counts = CallCounts()
+        handlers = calls.handlers(servicer, service, self.counts)
+        self._server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         # It answers all that reflection asks of a pool; the stubs know the class only.
         methods: Any = MethodsFound()
@@ -100,6 +106,7 @@ class Server:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Say in health whether calls can succeed now."""
+        self.is_serving = serving
         status = (
             health_pb2.HealthCheckResponse.SERVING
             if serving

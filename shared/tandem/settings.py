@@ -20,6 +20,7 @@ from typing import (
 PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
+LOOPBACK: Final = "127.0.0.1"
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -73,6 +74,11 @@ def address(raw: str) -> str:
     return raw
 
 
+def local_address(raw: str) -> str:
+    """As `address`; without a host it is this machine's own, for nobody else."""
+    return address(f"{LOOPBACK}{raw}" if raw.startswith(":") else raw)
+
+
 def addresses(raw: str) -> tuple[str, ...]:
     return tuple(address(part.strip()) for part in raw.split(","))
 
@@ -108,6 +114,7 @@ Whole: TypeAlias = Annotated[int, whole]
 Flag: TypeAlias = Annotated[bool, flag]
 Seconds: TypeAlias = Annotated[float, seconds]
 Address: TypeAlias = Annotated[str, address]
+LocalAddress: TypeAlias = Annotated[str, local_address]
 Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
 DatabaseUrl: TypeAlias = Annotated[str, database_url]
 LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
@@ -140,6 +147,12 @@ class Settings:
 
     port_file: Text = ""
     """A file to write the port into, once it is listened on. Unset: none."""
+
+    metrics_listen: LocalAddress = ""
+    """The address at which Prometheus finds metrics. Unset: none."""
+
+    metrics_port_file: Text = ""
+    """As `port_file`, for the port of `metrics_listen`."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

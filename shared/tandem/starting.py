@@ -169,13 +169,13 @@ def proven_first(expected: Expected, then: OnConnect) -> OnConnect:
 def announce(settings: Settings, port: int) -> None:
     """Tell the port, in the log and in the file that was asked for."""
     if settings.port_file:
-        _write_port(port, Path(settings.port_file))
+        write_port(port, Path(settings.port_file))
     host = settings.listen.rpartition(":")[0]
     log.info("serving", listen=f"{host}:{port}", port=port)
 
 
-def _write_port(port: int, path: Path) -> None:
-    """The file is whole from the moment it is there."""
+def write_port(port: int, path: Path) -> None:
+    """Tell it in this file. The file is whole from the moment it is there."""
     draft = path.with_name(f"{path.name}.{port}")
     draft.write_text(f"{port}\n", encoding="ascii")
     draft.replace(path)

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tandem.testing import HandlerTest
+from tandem_creator.settings import CreatorSettings
+from tandem_processor.settings import ProcessorSettings
 from tests.packaging.tree import ROOT, committed_files, run
+
+BY_ITSELF = {"TANDEM_SHARE_PORT"}
+"""What one creator tells another; no operator sets it."""
 
 DOCUMENTS = [file for file in committed_files() if file.suffix == ".md"]
 
@@ -50,6 +56,41 @@ def test_the_code_in_the_page_on_handlers_runs() -> None:
     count = HandlerTest(module["handlers"], "count", {"to": 4})
     assert (len(blocks), len(tests)) == (3, 1)
     assert count.run().value() == {"total": 6}
+
+
+def test_the_table_of_settings_is_what_the_services_read() -> None:
+    listed = {name: service for name, service, *_ in rows_of("Settings")}
+
+    creator, processor = (
+        {f"TANDEM_{field.name.upper()}" for field in fields(settings)}
+        for settings in (CreatorSettings, ProcessorSettings)
+    )
+    read = dict.fromkeys(creator - BY_ITSELF, "creator")
+    read |= dict.fromkeys(processor, "processor")
+    read |= dict.fromkeys(creator & processor, "both")
+    assert listed == read
+
+
+def test_every_logged_line_that_is_listed_is_written_somewhere() -> None:
+    source = "\n".join(
+        file.read_text()
+        for folder in ("services", "shared")
+        for file in (ROOT / folder).rglob("*.py")
+    )
+
+    listed = [row[0] for row in rows_of("Logs")]
+    names = [name for cell in listed for name in re.split("`, `", cell)]
+
+    assert len(names) > 20
+    assert [name for name in names if f'"{name}"' not in source] == []
+
+
+def rows_of(section: str) -> list[list[str]]:
+    """The rows of the first table in this section on operations, without backticks."""
+    text = (ROOT / "docs/operations.md").read_text()
+    body = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    rows = [line for line in body.splitlines() if line.startswith("| `")]
+    return [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import creator_pb2_grpc
 from tests.support.cluster import Database
 from tests.support.creator import a_new_id, a_request
+from tests.support.scrapes import ANY_PORT as METRICS_ANYWHERE
+from tests.support.scrapes import address_in, scrape
 from tests.support.service_logs import ServiceLogs
 from tests.support.until import until
 
@@ -28,7 +30,11 @@ COUNT = "SELECT count(*) FROM tandem.tasks"
 
 @asynccontextmanager
 async def creators(
-    database: Database, *, processes: int = 2, listen: str = ANY_PORT
+    database: Database,
+    *,
+    processes: int = 2,
+    listen: str = ANY_PORT,
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[ServiceProcess, ServiceLogs]]:
     logs = ServiceLogs()
     parent = ServiceProcess(
@@ -40,6 +46,7 @@ async def creators(
             "TANDEM_PROCESSES": str(processes),
             "TANDEM_LOG": "json",
             "TANDEM_GRACE": "5",
+            **(environ or {}),
         },
         on_line=logs.add,
     )
@@ -170,6 +177,21 @@ async def test_what_keeps_one_from_starting_is_said_once(
         await parent.start()
 
     assert logs.text().count("cannot reach the database") == 1
+
+
+async def test_each_process_has_metrics_of_its_own(
+    database: Database, tmp_path: Path
+) -> None:
+    port_file = {"TANDEM_METRICS_PORT_FILE": str(tmp_path / "port")}
+    environ = {**METRICS_ANYWHERE, **port_file}
+    async with creators(database, environ=environ) as (parent, _):
+        await create_from_many(parent.address)
+        addresses = [address_in(tmp_path / f"port.{number}") for number in range(2)]
+        told = [await scrape(address) for address in addresses]
+
+    assert len(set(addresses)) == 2
+    made = [each.total("tandem_creates_total", outcome="CREATED") for each in told]
+    assert sum(made) == CALLERS
 
 
 async def _count_children(logs: ServiceLogs, count: int) -> bool:

@@ -111,3 +111,16 @@ async def test_a_port_that_is_taken_is_one_line(database: Database) -> None:
         found = await run(database_url=database.creator_url, listen=f"127.0.0.1:{port}")
 
     assert_refused(found, "cannot listen", str(port))
+
+
+async def test_a_port_for_metrics_that_is_taken_is_one_line(database: Database) -> None:
+    taken = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
+    async with taken:
+        address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
+        found = await run(
+            database_url=database.creator_url,
+            listen="127.0.0.1:0",
+            metrics_listen=address,
+        )
+
+    assert_refused(found, "cannot listen", address)

@@ -24,6 +24,8 @@ from tandem.v1.processor_pb2_grpc import ProcessorServiceStub
 from tests.support.cluster import PASSWORDS, Cluster, reachable_folder
 from tests.support.creator import a_new_id, a_request
 from tests.support.running_pair import handlers_path
+from tests.support.scrapes import ANY_PORT as METRICS_ANYWHERE
+from tests.support.scrapes import scrape_of
 from tests.support.service_logs import ServiceLogs
 
 HANDLERS = "tests.support.system_handlers:handlers"
@@ -80,8 +82,9 @@ async def _services(postgres: EmbeddedPostgres) -> AsyncIterator[Lonely]:
     )
     logs = ServiceLogs()
     async with Pair(logins, handlers=HANDLERS, on_line=logs.add) as pair:
-        await pair.start_creators([ANY_PORT])
-        await pair.start_processors([ANY_PORT], environ={"PYTHONPATH": handlers_path()})
+        await pair.start_creators([ANY_PORT], environ=METRICS_ANYWHERE)
+        environ = {**METRICS_ANYWHERE, "PYTHONPATH": handlers_path()}
+        await pair.start_processors([ANY_PORT], environ=environ)
         async with (
             grpc.aio.insecure_channel(pair.creator_address) as creators,
             grpc.aio.insecure_channel(pair.processor_address) as processors,
@@ -133,6 +136,23 @@ async def test_reading_is_refused_as_unavailable_and_nobody_dies(
     assert lonely.pair.processors[0].is_running
     assert "Traceback" not in lonely.logs.text()
     assert "DEFECT" not in lonely.logs.text()
+
+
+async def test_metrics_are_told_all_the_same_and_say_so(lonely: Lonely) -> None:
+    labels = ("creator-1", "processor-1")
+    before = [await scrape_of(lonely.logs, label) for label in labels]
+    await lonely.go_away()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await lonely.creator.CreateTask(a_request(), timeout=LIMIT)
+
+    creator, processor = [await scrape_of(lonely.logs, label) for label in labels]
+
+    assert [each.total("tandem_serving") for each in before] == [1, 1]
+    assert [each.total("tandem_serving") for each in (creator, processor)] == [0, 0]
+    away = {"STORE_UNAVAILABLE": 1}
+    assert creator.by("tandem_creates_refused_total", "reason") == away
+    assert processor.has("tandem_attempts_running")
+    assert "Traceback" not in lonely.logs.text()
 
 
 def _assert_away(error: grpc.aio.AioRpcError) -> None:

@@ -69,7 +69,7 @@ def test_outcomes_are_totals_and_flushes_are_those_since_the_last_line() -> None
     assert first["waiting_max"] == 7
     assert second["made"] == {"CREATED": 3, "REPLAYED": 1}
     assert second["flushes"] == 0
-    assert statistics.flow.size.count == 2
+    assert (statistics.sizes.count, statistics.sizes.total) == (2, 30)
 
 
 def test_an_idle_process_reports_nothing() -> None:

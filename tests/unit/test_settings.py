@@ -13,6 +13,7 @@ from tandem.settings import (
     Text,
     Whole,
 )
+from tandem_creator.settings import CreatorSettings
 
 URL = "postgresql://tandem_creator:secret@db/tandem"
 NEEDED = {"TANDEM_DATABASE_URL": URL, "TANDEM_LISTEN": "127.0.0.1:7101"}
@@ -98,3 +99,35 @@ def test_what_is_no_address_is_refused(raw: str) -> None:
 
     with pytest.raises(InvalidSettings, match="TANDEM_LISTEN"):
         Settings.from_environ(environ)
+
+
+def test_metrics_without_a_host_are_for_this_machine_alone() -> None:
+    told = {
+        raw: Settings.from_environ(NEEDED | {"TANDEM_METRICS_LISTEN": raw})
+        for raw in ("", ":9101", "0.0.0.0:9101")
+    }
+
+    assert [each.metrics_listen for each in told.values()] == [
+        "",
+        "127.0.0.1:9101",
+        "0.0.0.0:9101",
+    ]
+
+
+def several(listen: str) -> CreatorSettings:
+    return CreatorSettings(database_url=URL, processes=3, metrics_listen=listen)
+
+
+def test_each_of_several_creators_tells_metrics_at_the_next_port() -> None:
+    at = {
+        listen: [several(listen).metrics_listen_of(number) for number in (0, 2)]
+        for listen in ("[::1]:9101", "127.0.0.1:0", "")
+    }
+
+    assert at == {
+        "[::1]:9101": ["[::1]:9101", "[::1]:9103"],
+        "127.0.0.1:0": ["127.0.0.1:0", "127.0.0.1:0"],
+        "": ["", ""],
+    }
+    with pytest.raises(InvalidSettings, match="no port for the last of 3"):
+        several("127.0.0.1:65534")

@@ -31,9 +31,14 @@ class Census:
 
     async def keep(self, members: Iterable[Member], *, now: float) -> None:
         """Tell how many there are, if that is news or was told long ago."""
-        deaf = [member.is_deaf for member in members]
-        count = Count(len(deaf), sum(deaf))
-        if count == self._told and (now < self._next or not count.members):
+        found = count(members)
+        if found == self._told and (now < self._next or not found.members):
             return
-        await tell(self._pool, self._reader, count)
-        self._told, self._next = count, now + TELL_SECONDS
+        await tell(self._pool, self._reader, found)
+        self._told, self._next = found, now + TELL_SECONDS
+
+
+def count(members: Iterable[Member]) -> Count:
+    """How many they are, and how many of them are deaf."""
+    deaf = [member.is_deaf for member in members]
+    return Count(len(deaf), sum(deaf))

@@ -43,6 +43,11 @@ class Kept:
         self._most = min(MOST_KEPT, pool.get_max_size() // 2)
         self._idle: list[Pooled] = []
 
+    @property
+    def idle(self) -> int:
+        """Connections that are kept for the next user."""
+        return len(self._idle)
+
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Pooled]:
         """A kept connection, or another one, or StoreUnavailable: nothing was sent."""

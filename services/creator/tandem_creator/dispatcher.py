@@ -13,12 +13,13 @@ import structlog
 
 from tandem import calls
 from tandem.errors import StoreUnavailable
-from tandem_creator.census import Census
+from tandem_creator.census import Census, count
 from tandem_creator.hearing import Hearing
 from tandem_creator.holdings import Holdings
 from tandem_creator.horizon import Horizon
 from tandem_creator.ledger import Ledger
 from tandem_creator.members import Member
+from tandem_creator.store.census import Count
 from tandem_creator.store.places import Lane, Reader
 from tandem_creator.supply import Supply
 from tandem_creator.turns import Turns
@@ -57,6 +58,11 @@ class Dispatcher:
         return (
             not self._members and not self._holdings.take_ids and self._census.is_empty
         )
+
+    @property
+    def count(self) -> Count:
+        """Its members now."""
+        return count(self._members)
 
     def join(self, member: Member) -> None:
         self._members.append(member)

@@ -25,6 +25,7 @@ from tandem_creator.joining import (
 )
 from tandem_creator.ledger import RESEND_SECONDS
 from tandem_creator.members import Join, Member
+from tandem_creator.store.census import Count
 from tandem_creator.store.places import Reader
 
 log = structlog.get_logger()
@@ -69,6 +70,11 @@ class Groups:
         await dispatcher.run()
         # Nothing was awaited since it was found idle, so nobody has joined since.
         del self._dispatchers[group]
+
+    @property
+    def counts(self) -> dict[str, Count]:
+        """The members that each group has here."""
+        return {group: each.count for group, each in self._dispatchers.items()}
 
     def close(self) -> None:
         """End every member's stream with Stopping."""

@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from tandem import limits
+from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import open_pool, proven_first
 from tandem.v1 import creator_pb2
@@ -24,6 +25,7 @@ from tandem_creator.grants import EXPECTED
 from tandem_creator.groups import Groups
 from tandem_creator.horizon import Horizon
 from tandem_creator.ledger import RESEND_SECONDS
+from tandem_creator.metrics import Measured
 from tandem_creator.service import CreatorServicer
 from tandem_creator.settings import CreatorSettings
 from tandem_creator.statistics import Statistics
@@ -94,6 +96,15 @@ async def running_creator(
         kept = Kept(pool)
         stack.push_async_callback(kept.close)
         parts = _assemble(settings, pool, kept, epoch=epoch, timing=timing)
+        measured = Measured(
+            server=parts.server,
+            pool=pool,
+            kept=kept,
+            batcher=parts.batcher,
+            groups=parts.groups,
+            statistics=parts.statistics,
+        )
+        await stack.enter_async_context(scraped(settings, measured.read))
         daemons = await stack.enter_async_context(Daemons())
         for daemon in (parts.batcher, parts.bell, parts.groups, parts.statistics):
             daemons.start(daemon.run())

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem.settings import Address, Count, Flag, Settings
+from tandem.settings import (
+    LARGEST_PORT,
+    Address,
+    Count,
+    Flag,
+    InvalidSettings,
+    Settings,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,3 +30,21 @@ class CreatorSettings(Settings):
 
     require_request_id: Flag = False
     """Whether a create without a request id, its own or its batch's, is refused."""
+
+    def __post_init__(self) -> None:
+        if self.metrics_listen_of(self.processes - 1) is None:
+            raise InvalidSettings(
+                "TANDEM_METRICS_LISTEN leaves no port for the last of"
+                f" {self.processes} processes: each takes the next one"
+            )
+
+    def metrics_listen_of(self, number: int) -> str | None:
+        """Where so many processes after the first tell metrics; None: there is no such port.
+
+        Each has a port of its own, one after the other; with port 0, any.
+        """
+        host, _, port = self.metrics_listen.rpartition(":")
+        if not host or port == "0":
+            return self.metrics_listen
+        last = int(port) + number
+        return f"{host}:{last}" if last <= LARGEST_PORT else None

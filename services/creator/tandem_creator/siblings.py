@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -30,9 +31,19 @@ def stop_with_input(stop: asyncio.Event) -> None:
 class Sibling:
     """A creator process on a shared address. Its lines go where its parent's go."""
 
-    def __init__(self, listen: str, *, port_file: Path) -> None:
+    def __init__(
+        self, listen: str, *, port_file: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Not started yet.
+
+        Args:
+            listen: the address that is shared.
+            port_file: where it says that it listens.
+            environ: what this process alone is told.
+        """
         self._listen = listen
         self._port_file = port_file
+        self._environ = environ or {}
         self._started: Process | None = None
 
     @property
@@ -50,6 +61,7 @@ class Sibling:
             stdin=PIPE,
             env={
                 **os.environ,
+                **self._environ,
                 "TANDEM_LISTEN": self._listen,
                 "TANDEM_PROCESSES": "1",
                 "TANDEM_SHARE_PORT": "true",

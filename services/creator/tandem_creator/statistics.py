@@ -12,6 +12,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import StoreRefused, StoreUnavailable, TandemError
+from tandem.measures import BATCH_BOUNDS, CALL_BOUNDS, Spread
 
 log = structlog.get_logger()
 
@@ -71,10 +72,15 @@ class Statistics:
     constraint_violations: int = 0
     """Statements that a constraint refused. Racing ids never count here."""
 
-    batches: Tally = field(default_factory=Tally)
+    batches: Spread = field(default_factory=lambda: Spread(BATCH_BOUNDS))
     """Creates in each batch that a caller made and that was written."""
 
-    flow: Flow = field(default_factory=Flow)
+    sizes: Spread = field(default_factory=lambda: Spread(BATCH_BOUNDS))
+    """Creates in each micro-batch."""
+
+    waits: Spread = field(default_factory=lambda: Spread(CALL_BOUNDS))
+    """Seconds that the first create of each micro-batch waited for it."""
+
     recent: Flow = field(default_factory=Flow)
     """Since the last line."""
 
@@ -98,7 +104,8 @@ class Statistics:
 
     def flushed(self, *, size: int, wait: float, left: int) -> None:
         """A micro-batch was sent."""
-        self.flow.add(size=size, wait=wait, left=left)
+        self.sizes.add(size)
+        self.waits.add(wait)
         self.recent.add(size=size, wait=wait, left=left)
 
     def wrote_batch(self, size: int) -> None:

@@ -45,10 +45,23 @@ async def supervise(settings: CreatorSettings) -> int:
         tempfile.TemporaryDirectory(prefix="tandem-creators-") as folder,
     ):
         siblings = [
-            Sibling(listen, port_file=Path(folder, str(number)))
+            Sibling(
+                listen,
+                port_file=Path(folder, str(number)),
+                environ=_own_metrics(settings, number),
+            )
             for number in range(settings.processes)
         ]
         return await _Supervisor(settings, siblings, stop).run(listen)
+
+
+def _own_metrics(settings: CreatorSettings, number: int) -> dict[str, str]:
+    """Where this one of several tells its metrics."""
+    port_file = settings.metrics_port_file
+    return {
+        "TANDEM_METRICS_LISTEN": settings.metrics_listen_of(number) or "",
+        "TANDEM_METRICS_PORT_FILE": f"{port_file}.{number}" if port_file else "",
+    }
 
 
 class _Supervisor:

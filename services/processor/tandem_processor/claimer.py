@@ -13,6 +13,7 @@ from tandem.outcomes import Claimed
 from tandem_processor import claims
 from tandem_processor.runner import Runner
 from tandem_processor.slots import Share, Slots
+from tandem_processor.worked import Worked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,13 @@ class Claimer:
         *,
         slots: Slots,
         runner: Runner,
+        worked: Worked | None = None,
     ) -> None:
         self._pool = pool
         self._processor_id = processor_id
         self._slots = slots
         self._runner = runner
+        self._worked = worked or Worked()
         self.lock = asyncio.Lock()
         """Held while a claim is under way: whoever has it knows of every claim."""
 
@@ -88,6 +91,7 @@ class Claimer:
             limit=limit,
             suspects=suspects,
         )
+        self._worked.claim(tried=len(task_ids), claimed=len(claimed))
         for each in claimed:
             self._runner.start(each)
         return claimed

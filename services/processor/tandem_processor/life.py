@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
@@ -34,6 +34,7 @@ from tandem_processor.settings import ProcessorSettings
 from tandem_processor.slots import Share, Slots
 from tandem_processor.steps import Hold
 from tandem_processor.unserved import Lookout
+from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ class Surroundings:
     on_health: OnHealth
     on_moved: OnMoved
     cancel_bell: CancelBell
+    worked: Worked = field(default_factory=Worked)
 
 
 async def live(surroundings: Surroundings, stop: asyncio.Event) -> None:
@@ -81,11 +83,20 @@ class Life:
         self._settings = surroundings.settings
         self._pool = pool = surroundings.pool
         self._handlers = surroundings.handlers
-        self._reporter = Reporter(pool, processor_id, on_moved=surroundings.on_moved)
+        self._reporter = Reporter(
+            pool,
+            processor_id,
+            on_moved=surroundings.on_moved,
+            worked=surroundings.worked,
+        )
         self._slots = Slots(self._handlers, concurrency=self._settings.concurrency)
         self.runner = self._make_runner()
         self._claimer = Claimer(
-            pool, processor_id, slots=self._slots, runner=self.runner
+            pool,
+            processor_id,
+            slots=self._slots,
+            runner=self.runner,
+            worked=surroundings.worked,
         )
         self._heart = Heart(
             surroundings.heart_pool,
@@ -112,6 +123,7 @@ class Life:
             handler_loop=self._surroundings.handler_loop,
             make_desk=self._make_desk,
             report=self._reporter.report,
+            worked=self._surroundings.worked,
         )
         return Runner(workshop, self._slots)
 
@@ -158,6 +170,7 @@ class Life:
             handlers=self._handlers,
             dead_after=self._settings.dead_after,
             interval=self._settings.heartbeat,
+            worked=self._surroundings.worked,
         )
 
     def _make_desk(self, claimed: Claimed, on_lost: Callable[[], None]) -> TaskDesk:

@@ -14,6 +14,7 @@ from tandem.calls import STORE_AWAY
 from tandem.handlers import Handlers
 from tandem_processor import crashes
 from tandem_processor.heart import Heart
+from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
 
@@ -33,10 +34,12 @@ class Reconciler:
         handlers: Handlers,
         dead_after: float,
         interval: float,
+        worked: Worked | None = None,
     ) -> None:
         self._pool = pool
         self._processor_id = processor_id
         self._heart = heart
+        self._worked = worked or Worked()
         self._dead_after = timedelta(seconds=dead_after)
         self._interval = interval
         self._types = handlers.types
@@ -68,6 +71,7 @@ class Reconciler:
         if burial is None:
             await crashes.forget_dead(self._pool)
             return False
+        self._worked.bury(burial.tasks.values())
         log.warning(
             "processor declared dead",
             dead_processor_id=str(burial.processor_id),

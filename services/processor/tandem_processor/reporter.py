@@ -15,6 +15,7 @@ from tandem.outcomes import Outcome
 from tandem_processor import reports
 from tandem_processor.patience import patiently
 from tandem_processor.reports import Verdicts
+from tandem_processor.worked import Worked
 
 MOST_AT_ONCE: Final = 500
 """Outcomes in one statement: enough that the commit is shared, few enough to be quick."""
@@ -26,11 +27,17 @@ class Reporter:
     """The first outcome is written at once; others join while a batch is under way."""
 
     def __init__(
-        self, pool: asyncpg.Pool, processor_id: UUID, *, on_moved: OnMoved
+        self,
+        pool: asyncpg.Pool,
+        processor_id: UUID,
+        *,
+        on_moved: OnMoved,
+        worked: Worked | None = None,
     ) -> None:
         self._pool = pool
         self._processor_id = processor_id
         self._on_moved = on_moved
+        self._worked = worked or Worked()
         self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
 
@@ -59,6 +66,7 @@ class Reporter:
         if not self._waiting:
             self._news.clear()
         if batch:
+            self._worked.reports.add(len(batch))
             verdicts = await self._write([outcome for outcome, _ in batch])
             self._on_moved([outcome.task_id for outcome, _ in batch])
             for outcome, kept in batch:

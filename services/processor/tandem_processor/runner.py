@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
@@ -30,6 +30,7 @@ from tandem.outcomes import (
 )
 from tandem.states import TaskState
 from tandem_processor.slots import Slots
+from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class Workshop:
     make_desk: Callable[[Claimed, Callable[[], None]], TaskDesk]
     report: Report
     stop_seconds: float = STOP_SECONDS
+    worked: Worked = field(default_factory=Worked)
 
 
 class Runner:
@@ -106,12 +108,17 @@ class Runner:
         )
         self._attempts[key] = attempt
         self._slots.take(claimed)
-        attempt.ended.add_done_callback(lambda _: self._slots.free_one(claimed))
+        workshop.worked.running += 1
+        attempt.ended.add_done_callback(lambda _: self._free(claimed))
         attempt.launch()
         watch = asyncio.create_task(self._watch(attempt))
         self._watches[key] = watch
         watch.add_done_callback(lambda ended: _tell_defect(ended, claimed))
         watch.add_done_callback(lambda _: self._watches.pop(key, None))
+
+    def _free(self, claimed: Claimed) -> None:
+        self._workshop.worked.running -= 1
+        self._slots.free_one(claimed)
 
     def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
         """Stop that claim of the task, if its handler runs here."""
@@ -131,6 +138,7 @@ class Runner:
         for attempt in list(self._attempts.values()):
             attempt.stop(StopCause.LEASE_LOST)
         watches = list(self._watches.values())
+        self._workshop.worked.leases_lost += len(watches)
         for watch in watches:
             watch.cancel()
         for watch in watches:
@@ -148,7 +156,7 @@ class Runner:
         start = time.monotonic()
         try:
             ending = await self._ending(attempt)
-            milliseconds = round((time.monotonic() - start) * 1000, 3)
+            seconds = time.monotonic() - start
             outcome = await self._report(attempt, ending)
         except Exception:
             # Noted before the attempt is let go of: no round may fall in between.
@@ -159,13 +167,14 @@ class Runner:
             attempt.desk.close()
             del self._attempts[key]
             self._slots.clear(claimed)
+        self._workshop.worked.end(claimed.type, outcome, seconds)
         log.info(
             "attempt",
             type=claimed.type,
             attempt=claimed.attempt,
             claim=claimed.claim,
             outcome=outcome,
-            ms=milliseconds,
+            ms=round(seconds * 1000, 3),
         )
 
     async def _ending(self, attempt: Attempt) -> Ending:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
 
 from tandem.attempts import HandlerLoop
 from tandem.handlers import Handlers
+from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import announce, open_pool, require_privileges
 from tandem.v1 import processor_pb2
 from tandem_processor.cancelling import CancelBell
+from tandem_processor.figures import Figures
 from tandem_processor.grants import EXPECTED
 from tandem_processor.life import Surroundings, live
+from tandem_processor.metrics import Measured
 from tandem_processor.service import ProcessorServicer
 from tandem_processor.settings import ProcessorSettings
 from tandem_processor.watch import Watch
 from tandem_processor.watchdog import LoopWatchdog
+from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
 
@@ -47,11 +52,20 @@ async def run_processor(
             settings, size=settings.pool_size, application_name=APPLICATION
         ) as pool,
         open_pool(settings, size=1, application_name=APPLICATION) as heart_pool,
+        AsyncExitStack() as stack,
     ):
         await require_privileges(pool, EXPECTED)
         watch, cancel_bell = Watch(pool), CancelBell()
         servicer = ProcessorServicer(pool, watch, cancel_bell)
         server = Server(servicer, SERVICE, listen=settings.listen)
+        measured = Measured(
+            server=server,
+            pool=pool,
+            worked=Worked(),
+            concurrency=settings.concurrency,
+            figures=Figures(pool, servicer.stats),
+        )
+        await stack.enter_async_context(scraped(settings, measured.read))
         port = await server.start()
         handler_loop = HandlerLoop()
         surroundings = Surroundings(
@@ -63,6 +77,7 @@ async def run_processor(
             on_health=_Health(server, stop).note,
             on_moved=watch.ring,
             cancel_bell=cancel_bell,
+            worked=measured.worked,
         )
         await server.set_serving(serving=True)
         announce(settings, port)

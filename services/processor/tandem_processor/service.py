@@ -41,7 +41,7 @@ class ProcessorServicer:
         self._pool = pool
         self._watch = watch
         self._cancel_bell = cancel_bell
-        self._stats = Stats(pool)
+        self.stats = Stats(pool)
 
     async def GetTask(
         self, request: pb.GetTaskRequest, context: Context
@@ -158,7 +158,7 @@ class ProcessorServicer:
         self, request: pb.GetStatsRequest, context: Context
     ) -> pb.GetStatsResponse:
         query = parse_stats(request)
-        return await self._stats.get(query, current_caller.get())
+        return await self.stats.get(query, current_caller.get())
 
 
 def _task_id(text: str, violations: Violations) -> UUID:

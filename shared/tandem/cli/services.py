@@ -72,6 +72,7 @@ def migrate(
 @click.option("--processes", type=int, help="So many on one address. Default: 1.")
 @click.option("--pool-size", type=int, help="Database connections of each process.")
 @click.option("--grace", type=float, help="Seconds for calls in flight at a stop.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus.")
 @click.option("--log", type=click.Choice(["json", "console"]))
 @common_options
 def creator(**settings: Any) -> NoReturn:
@@ -89,6 +90,7 @@ def creator(**settings: Any) -> NoReturn:
 @click.option("--heartbeat", type=float, help="Seconds between signs of life.")
 @click.option("--dead-after", type=float, help="Seconds of silence.")
 @click.option("--grace", type=float, help="Seconds for handlers at a stop.")
+@click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus.")
 @click.option("--log", type=click.Choice(["json", "console"]))
 @common_options
 @click.pass_context

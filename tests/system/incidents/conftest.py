@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.cluster import Cluster, cloned_database
 from tests.support.running_pair import HANDLERS, RunningPair, running_pair
+from tests.support.scrapes import ANY_PORT
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,7 @@ async def services(cluster: Cluster, template: str) -> AsyncIterator[RunningPair
     """Two creators and two processors, which run the content pipeline."""
     async with (
         cloned_database(cluster, template) as database,
-        running_pair(database, handlers=HANDLERS) as running,
+        running_pair(database, handlers=HANDLERS, environ=ANY_PORT) as running,
     ):
         yield running
 

@@ -23,6 +23,8 @@ from tests.support.running_pair import (
     RunningPair,
     running_pair,
 )
+from tests.support.scrapes import scrape_of
+from tests.support.until import until
 
 USER = "d9a911ab-10b4-4b11-af2f-4c2e4077100d"
 
@@ -236,6 +238,35 @@ async def test_c8_the_monitoring_questions_are_answered_without_sql(
     assert timedelta(minutes=6) <= pending.oldest_age.ToTimedelta()
     assert {each.group: each.lag for each in stats.groups}["processors"] == 2
     assert len([each for each in stats.processors if not each.dead]) >= 2
+
+
+async def test_c8_prometheus_is_told_of_slow_creates_and_of_tasks_that_wait(
+    services: RunningPair, project: str
+) -> None:
+    request = an_animation(project)
+    old = (await services.creators[0].CreateTask(request)).task.task_id
+    await age(services, old, "6 minutes")
+
+    creator = await scrape_of(services.logs, "creator-1")
+    waiting = await until(lambda: _overdue(services))
+
+    buckets = creator.by(
+        "tandem_rpc_duration_seconds_bucket", "le", method="CreateTask"
+    )
+    limits = sorted(buckets, key=float)
+    counts = [buckets[limit] for limit in limits]
+    assert {"0.001", "0.2", "10.0", "+Inf"} <= set(limits)
+    assert counts == sorted(counts)
+    rpcs = {"method": "CreateTask"}
+    assert counts[-1] == creator.total("tandem_rpcs_total", **rpcs) >= 1
+    assert creator.total("tandem_rpc_duration_seconds_sum", **rpcs) > 0
+    assert waiting >= 1
+
+
+async def _overdue(services: RunningPair) -> float:
+    """Those of the queue that have waited over five minutes, by a count that is not old."""
+    scraped = await scrape_of(services.logs, "processor-1")
+    return scraped.total("tandem_tasks_overdue", queue=UNSERVED)
 
 
 async def age(services: RunningPair, task_id: str, by: str) -> None:

@@ -28,6 +28,8 @@ from tests.support.crashing_creator import (
 from tests.support.creator import a_new_id, a_request
 from tests.support.postgres_log import PostgresLog
 from tests.support.running_pair import RunningPair
+from tests.support.scrapes import ANY_PORT as METRICS_ANYWHERE
+from tests.support.scrapes import scrape_of
 from tests.support.service_logs import ServiceLogs
 from tests.support.until import until
 
@@ -287,6 +289,7 @@ async def test_e5_errors_by_reason_and_duplicates_by_outcome_are_counted(
             "TANDEM_DATABASE_URL": database.creator_url,
             "TANDEM_LISTEN": ANY_PORT,
             "TANDEM_LOG": "json",
+            **METRICS_ANYWHERE,
         },
         on_line=logs.add,
     )
@@ -302,9 +305,14 @@ async def test_e5_errors_by_reason_and_duplicates_by_outcome_are_counted(
         for bad in (one, a_request(project=project, type="")):
             with pytest.raises(grpc.aio.AioRpcError):
                 await stub.CreateTask(bad)
+    scraped = await scrape_of(logs, "creator")
     await creator.stop()
 
+    made = {"CREATED": 2, "EXISTING": CALLERS - 1, "REPLAYED": 1}
+    refused = {"REQUEST_ID_REUSED": 1, "INVALID_REQUEST": 1}
+    assert scraped.by("tandem_creates_total", "outcome") == made
+    assert scraped.by("tandem_creates_refused_total", "reason") == refused
+    assert scraped.by("tandem_constraint_violations_total", "") == {"": 0}
     told = logs.having(event="created so far")[-1]
-    assert told["made"] == {"CREATED": 2, "EXISTING": CALLERS - 1, "REPLAYED": 1}
-    assert told["refused"] == {"REQUEST_ID_REUSED": 1, "INVALID_REQUEST": 1}
+    assert (told["made"], told["refused"]) == (made, refused)
     assert told["constraint_violations"] == 0
