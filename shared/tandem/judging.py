@@ -19,7 +19,7 @@ from tandem.outcomes import (
     StopCause,
     given_back,
 )
-from tandem.results import Unstorable, check_size, encode_result, plain_message
+from tandem.results import Unstorable, check_size, encode_result, plain_message, plain_text
 from tandem.states import TaskState
 
 Chance: TypeAlias = Callable[[float, float], float]
@@ -78,7 +78,7 @@ def unstorable(
         claimed,
         handler,
         reason=Reason.UNSTORABLE_RESULT,
-        message=message,
+        message=plain_text(message),
         chance=chance,
     )
 

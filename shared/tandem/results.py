@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tandem import limits, wire
 
 MAX_LEVELS: Final = limits.MAX_PAYLOAD_LEVELS - 2
 """A result lies deeper in its message than a payload, and protobuf stops at 100 levels."""
+
+
+SHOWN_KEY: Final = 63
+"""Characters of a key that a message names: enough to find it."""
 
 
 class Unstorable(ValueError):
@@ -37,9 +41,9 @@ def encode(value: Any, path: str) -> str:
     Raises:
         Unstorable: it is no JSON, or breaks a limit.
     """
-    text = wire.canonical_json(_plain(value, path, MAX_LEVELS))
+    text = wire.canonical_json(_Reading(path).plain(value, path, MAX_LEVELS))
     if len(text.encode()) > limits.MAX_OUTPUT_BYTES:
-        raise Unstorable(f"{path} is over {limits.MAX_OUTPUT_BYTES:,} bytes of JSON")
+        raise _too_large(path)
     return text
 
 
@@ -55,28 +59,51 @@ def check_size(what: str, text: str, *, kept_bytes: int) -> None:
         )
 
 
-def _plain(value: Any, path: str, levels: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value, path)
-    if isinstance(value, int):
-        return _whole(int(value), path)
-    if isinstance(value, float):
-        return _number(value, path)
-    if levels == 0:
-        raise Unstorable(f"{path} is nested deeper than {MAX_LEVELS} levels")
-    if isinstance(value, Mapping):
-        return {
-            _key(key, path): _plain(inner, f"{path}.{key}", levels - 1)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [
-            _plain(inner, f"{path}[{index}]", levels - 1)
-            for index, inner in enumerate(value)
-        ]
-    raise Unstorable(f"{path} is {_kind(value)}, which has no JSON form")
+class _Reading:
+    """A walk through a value, which ends as soon as its JSON must be too large.
+
+    A list that holds one list many times, and that another one, is small in memory
+    and endless as JSON.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._bytes_left = limits.MAX_OUTPUT_BYTES
+
+    def plain(self, value: Any, path: str, levels: int) -> Any:
+        self._spend(1)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            self._spend(len(value))
+            return _text(value, path)
+        if isinstance(value, int):
+            return _whole(int(value), path)
+        if isinstance(value, float):
+            return _number(value, path)
+        if levels == 0:
+            raise Unstorable(f"{path} is nested deeper than {MAX_LEVELS} levels")
+        if isinstance(value, Mapping):
+            return dict(self._pairs(value, path, levels - 1))
+        if isinstance(value, list | tuple):
+            return [
+                self.plain(inner, f"{path}[{index}]", levels - 1)
+                for index, inner in enumerate(value)
+            ]
+        raise Unstorable(f"{path} is {_kind(value)}, which has no JSON form")
+
+    def _pairs(
+        self, value: Mapping[Any, Any], path: str, levels: int
+    ) -> Iterator[tuple[str, Any]]:
+        for key, inner in value.items():
+            name = _key(key, path)
+            self._spend(len(name))
+            yield name, self.plain(inner, f"{path}.{name[:SHOWN_KEY]}", levels)
+
+    def _spend(self, count: int) -> None:
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise _too_large(self._what)
 
 
 def _key(key: Any, path: str) -> str:
@@ -108,6 +135,10 @@ def _number(number: float, path: str) -> int | float:
     return _whole(int(number), path) if number.is_integer() else number
 
 
+def _too_large(what: str) -> Unstorable:
+    return Unstorable(f"{what} is over {limits.MAX_OUTPUT_BYTES:,} bytes of JSON")
+
+
 def _kind(value: Any) -> str:
     return f"a {type(value).__name__}"
 
@@ -116,8 +147,12 @@ def plain_message(error: BaseException) -> str:
     """What an exception says, as a status may keep it: no NUL, no stack, bounded."""
     try:
         said = str(error)
-    except Exception as worse:  # noqa: BLE001 - the exception is the handler's own
+    except BaseException as worse:  # noqa: BLE001 - the exception is the handler's own
         said = f"(its text cannot be made: {type(worse).__name__})"
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    clean = text.replace("\0", "\\0").encode(errors="replace").decode()
-    return clean[: limits.MAX_ERROR_MESSAGE]
+    return plain_text(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+
+def plain_text(text: str) -> str:
+    """The text without what a status may not keep."""
+    shown = text[: limits.MAX_ERROR_MESSAGE].replace("\0", "\\0")
+    return shown.encode(errors="replace").decode()[: limits.MAX_ERROR_MESSAGE]

@@ -42,6 +42,23 @@ def test_what_cannot_be_kept_is_refused_by_path_and_without_its_value(
     assert "x" * 100 not in str(refused.value)
 
 
+def test_a_value_that_is_endless_as_json_is_refused_without_being_written_out() -> None:
+    value: Any = ["x"] * 10
+    for _ in range(MAX_LEVELS - 2):
+        value = [value] * 10
+
+    with pytest.raises(Unstorable, match="^result is over"):
+        encode(value, "result")
+
+
+def test_a_message_about_a_long_key_names_its_beginning() -> None:
+    with pytest.raises(Unstorable) as refused:
+        encode({"k" * 200_000: [object()]}, "result")
+
+    assert str(refused.value).startswith("result.kkk")
+    assert len(str(refused.value)) < limits.MAX_TEXT
+
+
 def test_the_deepest_result_that_is_kept_can_be_sent_in_every_answer() -> None:
     with pytest.raises(Unstorable):
         encode(nested(MAX_LEVELS + 1), "result")
@@ -64,3 +81,11 @@ def test_an_error_whose_text_fails_still_has_a_message() -> None:
             raise RuntimeError
 
     assert plain_message(Broken()).startswith("Broken: (its text cannot be made")
+
+
+def test_an_error_whose_text_ends_the_process_still_has_a_message() -> None:
+    class Fatal(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    assert plain_message(Fatal()) == "Fatal: (its text cannot be made: SystemExit)"
