@@ -41,11 +41,13 @@ class HandlerLoop:
         self._owners: WeakKeyDictionary[asyncio.Task[Any], Claimed] = (
             WeakKeyDictionary()
         )
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="handlers", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
         """Cancel what is left and close the loop, unless a handler blocks it."""
+        self._is_stopping = True
         _call(self.loop, self.loop.stop)
         await asyncio.wrap_future(in_thread(self._thread.join, LOOP_SECONDS))
 
@@ -71,7 +73,11 @@ class HandlerLoop:
         return task
 
     def _run(self) -> None:
-        self.loop.run_forever()
+        while not self._is_stopping:
+            # A task's or a callback's SystemExit leaves the loop, which is everybody's;
+            # whoever awaits the task is told of it. A handler may call `stop` as well.
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
         left = asyncio.all_tasks(self.loop)
         for task in left:
             task.cancel()

@@ -20,6 +20,7 @@ def in_thread(
     hangs would keep a stopping process from ever ending.
     """
     future: Future[Answer] = Future()
+    name = getattr(function, "__name__", "handler")
     here = contextvars.copy_context()
 
     def run() -> None:
@@ -27,11 +28,15 @@ def in_thread(
             return
         try:
             answer = here.run(function, *args, **kwargs)
+        except StopIteration as error:
+            # No coroutine can be told of it: whoever awaits would wait for ever.
+            unfit = RuntimeError(f"{name} raised StopIteration")
+            unfit.__cause__ = error
+            future.set_exception(unfit)
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
             future.set_exception(error)
         else:
             future.set_result(answer)
 
-    name = getattr(function, "__name__", "handler")
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
