@@ -19,7 +19,13 @@ from tandem.outcomes import (
     StopCause,
     given_back,
 )
-from tandem.results import Unstorable, check_size, encode_result, plain_message, plain_text
+from tandem.results import (
+    Unstorable,
+    check_size,
+    encode_result,
+    plain_message,
+    plain_text,
+)
 from tandem.states import TaskState
 
 Chance: TypeAlias = Callable[[float, float], float]

@@ -149,7 +149,9 @@ def plain_message(error: BaseException) -> str:
         said = str(error)
     except BaseException as worse:  # noqa: BLE001 - the exception is the handler's own
         said = f"(its text cannot be made: {type(worse).__name__})"
-    return plain_text(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+    return plain_text(
+        f"{type(error).__name__}: {said}" if said else type(error).__name__
+    )
 
 
 def plain_text(text: str) -> str:

@@ -47,7 +47,7 @@ def test_a_value_that_is_endless_as_json_is_refused_without_being_written_out() 
     for _ in range(MAX_LEVELS - 2):
         value = [value] * 10
 
-    with pytest.raises(Unstorable, match="^result is over"):
+    with pytest.raises(Unstorable, match=r"^result is over"):
         encode(value, "result")
 
 
