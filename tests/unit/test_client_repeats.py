@@ -13,6 +13,8 @@ from tandem.errors import TandemError
 AWAY = Unreachable("away", code=grpc.StatusCode.UNAVAILABLE)
 LATE = TimedOut("late", code=grpc.StatusCode.DEADLINE_EXCEEDED)
 
+CUT_OFF = CallFailed("CANCELLED", code=grpc.StatusCode.CANCELLED)
+
 
 def test_waits_grow_with_jitter_up_to_a_limit() -> None:
     wait = Wait()
@@ -30,7 +32,7 @@ def test_a_wait_is_never_shorter_than_the_service_asked_for() -> None:
     assert Wait().after(busy) == 60
 
 
-@pytest.mark.parametrize("failure", [AWAY, LATE, errors.Stopping("x")])
+@pytest.mark.parametrize("failure", [AWAY, LATE, CUT_OFF, errors.Stopping("x")])
 def test_what_leaves_the_outcome_open_is_sent_again(failure: TandemError) -> None:
     assert Repeats(30, single=10, now=0).pause(failure, now=1) > 0
 
@@ -104,3 +106,7 @@ def test_a_stream_is_not_opened_again_once_it_was_refused() -> None:
 
     with pytest.raises(errors.ResumeTokenExpired):
         Endurance(None, outage=60, now=0).pause(refused, now=0)
+
+
+def test_a_stream_that_a_stopping_server_has_not_looked_at_is_opened_again() -> None:
+    assert Endurance(None, outage=30, now=0).pause(CUT_OFF, now=1) > 0

@@ -113,7 +113,7 @@ class Endurance:
         Raises:
             TandemError: the failure, since it stands.
         """
-        if failure.code is not grpc.StatusCode.UNAVAILABLE:
+        if failure.code not in _AWAY:
             raise failure
         if self._failing_since is None:
             self._failing_since = now
@@ -127,10 +127,13 @@ class Endurance:
         return past_end or now >= failing_since + self._outage
 
 
-_AGAIN: Final = frozenset(
+_AWAY: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
-        # Not known whether it was done; the same id makes a repeat safe.
-        grpc.StatusCode.DEADLINE_EXCEEDED,
+        # What gRPC answers for a server that stops before it has looked at the call.
+        grpc.StatusCode.CANCELLED,
     }
 )
+
+# Not known whether it was done; the same id makes a repeat safe.
+_AGAIN: Final = _AWAY | {grpc.StatusCode.DEADLINE_EXCEEDED}
