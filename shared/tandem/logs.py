@@ -14,6 +14,11 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+LONGEST_LINE: Final = 64 * 1024
+"""Characters. In a longer line each text is cut: what handlers raise has no limit."""
+
+LONGEST_TEXT: Final = 4096
+
 # What may hold a password is a URL with a login.
 LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@(?:[^@/\s]*@)*")
 
@@ -104,7 +109,7 @@ def _rendering_processors(form: str, out: TextIO) -> list[Processor]:
         renderer: Processor = structlog.dev.ConsoleRenderer(
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        return [renderer, _hide]
+        return [renderer, _cut, _hide]
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(tracebacks),
@@ -118,7 +123,27 @@ _encode: Final = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
 
 def _to_json(_: WrappedLogger, __: str, line: EventDict) -> str:
-    return _encode(line)
+    text = _encode(line)
+    return text if len(text) <= LONGEST_LINE else _encode(_with_short_texts(line))
+
+
+def _with_short_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_short_texts(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_short_texts(inner) for inner in value]
+    return _beginning(value, LONGEST_TEXT) if isinstance(value, str) else value
+
+
+def _cut(_: WrappedLogger, __: str, line: str) -> str:
+    return _beginning(line, LONGEST_LINE)
+
+
+def _beginning(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    # A password that is cut in two has lost the sign by which it is known.
+    return hide_passwords(text[:most] + "@").removesuffix("@")
 
 
 def _hide(_: WrappedLogger, __: str, line: Any) -> str:

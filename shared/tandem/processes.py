@@ -157,8 +157,7 @@ class ServiceProcess:
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
-        async for raw in self._process.stdout:
-            line = raw.decode(errors="replace").rstrip("\n")
+        while (line := await _next_line(self._process.stdout)) is not None:
             self._last_lines.append(line)
             self._on_line(self.label, line)
 
@@ -177,3 +176,12 @@ class ServiceProcess:
             )
         code = await self.ended()
         return DidNotServe(f"{self.label} ended with exit code {code}: {self.why()}")
+
+
+async def _next_line(written: asyncio.StreamReader) -> str | None:
+    """What a process wrote; None at the end. It must be read, or the process stands still."""
+    try:
+        raw = await written.readline()
+    except ValueError:
+        return f"(the beginning of a line of over {LONGEST_LINE:,} bytes)"
+    return raw.decode(errors="replace").rstrip("\n") if raw else None

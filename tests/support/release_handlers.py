@@ -16,9 +16,13 @@ async def write_page(ctx: Context, release: str) -> dict[str, Any]:
     drafted_by = await ctx.stage("draft", lambda: release)
     if gate := ctx.payload.get("gate"):
         await wait_at(gate)
+    note_end(ctx)
+    return {"drafted_by": drafted_by, "published_by": release}
+
+
+def note_end(ctx: Context) -> None:
     with Path(ctx.payload["ends"]).open("a") as ends:
         ends.write(f"{ctx.task_id}\n")
-    return {"drafted_by": drafted_by, "published_by": release}
 
 
 @old.register("blog_post")

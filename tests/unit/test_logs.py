@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -60,6 +61,33 @@ def test_a_password_never_reaches_a_line(out: io.StringIO, form: str) -> None:
 
     assert "secret" not in out.getvalue()
     assert "tandem_creator" in out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_password_that_is_cut_in_two_never_reaches_a_line(
+    out: io.StringIO, form: Literal["json", "console"]
+) -> None:
+    logs.configure("processor", form=form, out=out)
+
+    for before in range(logs.LONGEST_TEXT - 60, logs.LONGEST_TEXT):
+        text = "x" * before + URL + "x" * logs.LONGEST_LINE
+        structlog.get_logger().warning(text)
+
+    assert "secr" not in out.getvalue()
+    assert "tandem_creator" in out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_is_raised_at_length_is_cut_and_still_names_itself(
+    out: io.StringIO, form: Literal["json", "console"]
+) -> None:
+    logs.configure("processor", form=form, out=out)
+
+    error = ValueError("x" * 10_000_000)
+    structlog.get_logger().warning("handler failed", exc_info=error)
+
+    assert "ValueError" in out.getvalue()
+    assert len(out.getvalue()) <= logs.LONGEST_LINE + 1
 
 
 def test_libraries_log_in_the_same_form(out: io.StringIO) -> None:
