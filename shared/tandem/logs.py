@@ -135,7 +135,7 @@ def _with_short_texts(value: Any) -> Any:
     return _beginning(value, LONGEST_TEXT) if isinstance(value, str) else value
 
 
-def _cut(_: WrappedLogger, __: str, line: str) -> str:
+def _cut(_: WrappedLogger, __: str, line: Any) -> str:
     return _beginning(line, LONGEST_LINE)
 
 
