@@ -147,7 +147,7 @@ def plain_message(error: BaseException) -> str:
     """What an exception says, as a status may keep it: no NUL, no stack, bounded."""
     try:
         said = str(error)
-    except BaseException as worse:  # noqa: BLE001 - the exception is the handler's own
+    except Exception as worse:  # noqa: BLE001 - the exception is the handler's own
         said = f"(its text cannot be made: {type(worse).__name__})"
     return plain_text(
         f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -81,11 +81,3 @@ def test_an_error_whose_text_fails_still_has_a_message() -> None:
             raise RuntimeError
 
     assert plain_message(Broken()).startswith("Broken: (its text cannot be made")
-
-
-def test_an_error_whose_text_ends_the_process_still_has_a_message() -> None:
-    class Fatal(Exception):
-        def __str__(self) -> str:
-            raise SystemExit
-
-    assert plain_message(Fatal()) == "Fatal: (its text cannot be made: SystemExit)"

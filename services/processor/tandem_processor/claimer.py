@@ -50,14 +50,16 @@ class Claimer:
         self.closed = False
         """Set when the process drains: nothing more is claimed."""
 
-    async def claim(self, task_ids: Sequence[UUID], share: Share) -> Claims:
+    async def claim(
+        self, task_ids: Sequence[UUID], share: Share, *, is_due: bool = False
+    ) -> Claims:
         """Claim and start what can be of these types; suspects are refused.
 
         Raises:
             DeclaredDead: the processor is not LIVE.
         """
         async with self.lock:
-            room = 0 if self.closed else self._slots.room(share)
+            room = 0 if self.closed else self._slots.room(share, is_due=is_due)
             tried, left = task_ids[:room], task_ids[room:]
             claimed = await self._start(tried, share, limit=room) if tried else []
         started = {each.task_id for each in claimed}
@@ -72,7 +74,7 @@ class Claimer:
         async with self.lock:
             if self.closed or not self._slots.may_run_suspect:
                 return False
-            limit = min(self._slots.room(share), 1)
+            limit = min(self._slots.room(share, is_due=True), 1)
             return bool(await self._start(task_ids, share, limit=limit, suspects=True))
 
     async def _start(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -25,6 +25,13 @@ PACE_SECONDS: Final = 0.02
 """Between two scans of which the first found nothing more."""
 
 
+class _Tried(NamedTuple):
+    """Of tasks that are due, how many were started, and how many had no room."""
+
+    started: int
+    left: int
+
+
 class DueWork:
     """Scans the due index, and claims through the same statement as everything else.
 
@@ -43,20 +50,29 @@ class DueWork:
         self._claimer = claimer
         self._slots = slots
         self._queues = queues
+        self._is_next = False
 
     async def run(self) -> None:
         while True:
             more = False
-            freed, reopened = self._slots.freed, self._slots.reopened
+            reopened = self._slots.reopened
             try:
                 more = await self.run_once()
             except STORE_AWAY as error:
                 log.warning("due scan failed", error=type(error).__name__)
+            self._slots.release()
             if not more:
                 await asyncio.sleep(PACE_SECONDS)
                 await happens(reopened, POLL_SECONDS - PACE_SECONDS)
             elif not self._slots.free:
-                await happens(freed, POLL_SECONDS)
+                await self._wait_for_slot()
+
+    async def _wait_for_slot(self) -> None:
+        """The stream has a slot as soon as it is freed, so every other one is kept."""
+        self._is_next = not self._is_next
+        if self._is_next:
+            self._slots.keep_one()
+        await self._slots.freed.wait()
 
     async def run_once(self) -> bool:
         """Claim what is due and has room. Answers whether more is likely to be due."""
@@ -68,21 +84,26 @@ class DueWork:
             queues=self._queues,
             types=[type_ for share in shares for type_ in share.types],
             suspects=self._slots.may_run_suspect,
-            limit=room,
+            limit=max(room, 1),
         )
-        started = sum([await self._claim(due, share) for share in shares])
+        if not room:
+            # Enough to know that a slot is to be kept.
+            return bool(due)
+        tried = [await self._claim(due, share) for share in shares]
         # Rows that others hold would be found again and again.
-        return started > 0 and len(due) == room
+        started = sum(each.started for each in tried)
+        return any(each.left for each in tried) or (started > 0 and len(due) == room)
 
-    async def _claim(self, due: Sequence[Due], share: Share) -> int:
-        """Claim those of this share. Answers how many were started."""
+    async def _claim(self, due: Sequence[Due], share: Share) -> _Tried:
+        """Claim those of this share."""
         ours = [each for each in due if each.type in share.types]
         suspects = [each.task_id for each in ours if each.is_suspect]
         others = [each.task_id for each in ours if not each.is_suspect]
-        started = 0
+        started, left = 0, 0
         if suspects:
             started += await self._claimer.claim_suspect(suspects, share)
         if others:
-            claimed = await self._claimer.claim(others, share)
-            started += len(others) - len(claimed.left) - len(claimed.refused)
-        return started
+            claimed = await self._claimer.claim(others, share, is_due=True)
+            left = len(claimed.left)
+            started += len(others) - left - len(claimed.refused)
+        return _Tried(started, left)

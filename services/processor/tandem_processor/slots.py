@@ -45,6 +45,7 @@ class Slots:
         self._share = {t: share for share in self.shares for t in share.types}
         self._taken: Counter[Share] = Counter()
         self._suspects = 0
+        self._kept = 0
         self.freed = asyncio.Event()
         """Set when the next slot is free again. Each time another one."""
 
@@ -60,15 +61,30 @@ class Slots:
     def may_run_suspect(self) -> bool:
         return self._suspects == 0
 
-    def room(self, share: Share) -> int:
-        """How many more tasks of these types may run."""
+    def room(self, share: Share, *, is_due: bool = False) -> int:
+        """How many more tasks of these types may run, led to by the stream or due."""
+        free = self.free if is_due else max(self.free - self._kept, 0)
         if share.limit is None:
-            return self.free
-        return max(min(share.limit - self._taken[share], self.free), 0)
+            return free
+        return max(min(share.limit - self._taken[share], free), 0)
 
     def open_shares(self) -> Sequence[Share]:
-        """Those that have room."""
-        return [share for share in self.shares if self.room(share)]
+        """Those that are not at a limit of their own."""
+        return [
+            share
+            for share in self.shares
+            if share.limit is None or self._taken[share] < share.limit
+        ]
+
+    def keep_one(self) -> None:
+        """The next slot is for due work."""
+        self._kept = 1
+
+    def release(self) -> None:
+        """The stream may have every slot again."""
+        if self._kept:
+            self._kept = 0
+            self.freed = _happened(self.freed)
 
     async def has_room(self, share: Share, seconds: float) -> bool:
         """Wait for room. Answers whether there is some within the time."""
