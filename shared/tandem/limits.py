@@ -65,3 +65,6 @@ MAX_RESUME_TOKEN: Final = 4096
 
 FRAME_SECONDS: Final = 15.0
 """A quiet stream shows that it lives at least this often."""
+
+WORKERS: Final = "processors"
+"""The one group whose members work the tasks; any other only reads."""

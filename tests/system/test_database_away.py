@@ -98,7 +98,7 @@ async def _services(postgres: EmbeddedPostgres) -> AsyncIterator[Lonely]:
             )
 
 
-async def test_a_create_is_refused_at_once_and_succeeds_later_once(
+async def test_c7_a_create_is_refused_at_once_and_succeeds_later_once(
     lonely: Lonely,
 ) -> None:
     request = a_request(request_id=a_new_id(), payload={"a": 1}, type="echo")

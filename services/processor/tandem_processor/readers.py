@@ -9,9 +9,6 @@ from uuid import UUID
 
 from tandem.postgres.logins import Connection
 
-WORKERS: Final = "processors"
-"""The group that works the tasks."""
-
 READ_LANES: Final = """
 SELECT l.lane_id, l.queue, q.paused IS TRUE AS paused
 FROM tandem.lanes AS l

@@ -23,9 +23,6 @@ from tandem_processor.slots import Share, Slots
 
 log = structlog.get_logger()
 
-GROUP: Final = "processors"
-"""The one group whose members work the tasks."""
-
 HOLD_SECONDS: Final = 1.0
 """How long an id may wait here for room, before another member gets it."""
 
@@ -45,7 +42,7 @@ class Membership:
     def join(self) -> Frame:
         return Frame(
             join=Frame.Join(
-                group=GROUP,
+                group=limits.WORKERS,
                 queues=self.queues,
                 processor_id=str(self.processor_id),
                 types=self.share.types,

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tandem import wire
+from tandem import limits, wire
 from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
 from tandem_processor.counts import Alike
-from tandem_processor.readers import WORKERS, LaneRow, MemberCount, ProcessorRow
+from tandem_processor.readers import LaneRow, MemberCount, ProcessorRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +80,13 @@ def groups(
     members: Mapping[str, MemberCount],
 ) -> Iterator[pb.GroupStats]:
     """One for each group, by name."""
-    for group in sorted({WORKERS, *bands, *members}):
+    for group in sorted({limits.WORKERS, *bands, *members}):
         places = bands.get(group, {})
-        lag = _unworked(alike, places) if group == WORKERS else _unread(alike, places)
+        lag = (
+            _unworked(alike, places)
+            if group == limits.WORKERS
+            else _unread(alike, places)
+        )
         count = members.get(group, MemberCount())
         yield pb.GroupStats(
             group=group, lag=lag, members=count.members, deaf_members=count.deaf

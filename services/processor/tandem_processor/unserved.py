@@ -11,8 +11,8 @@ from typing import Final
 import asyncpg
 import structlog
 
+from tandem import limits
 from tandem.calls import STORE_AWAY
-from tandem_processor.session import GROUP
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ class Unserved:
 
 async def read_unserved(pool: asyncpg.Pool, queues: Sequence[str]) -> list[Unserved]:
     """What waits in these queues for a handler that no living processor has."""
-    rows = await pool.fetch(READ_UNSERVED, GROUP, queues)
+    rows = await pool.fetch(READ_UNSERVED, limits.WORKERS, queues)
     return [Unserved(**dict(row)) for row in rows]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from tandem import logs
+from tandem import limits, logs
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import common, common_options
 from tandem.cli.output import print_json
@@ -23,7 +23,6 @@ from tandem.pruning.janitor import BATCH, Pruned
 from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention, span
 from tandem.pruning.running import Plan, give_up, prune_every
 from tandem.pruning.running import prune as prune_once
-from tandem.pruning.walk import WORKERS
 
 
 class Span(click.ParamType[timedelta]):
@@ -139,9 +138,9 @@ def prune(
         raise click.UsageError("give --once or --every, not both", context)
     if groups and dry_run:
         raise click.UsageError("give --forget-group or --dry-run, not both", context)
-    if WORKERS in groups:
+    if limits.WORKERS in groups:
         raise click.UsageError(
-            f"{WORKERS} cannot be forgotten: it runs the tasks", context
+            f"{limits.WORKERS} cannot be forgotten: it runs the tasks", context
         )
     logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     retention = retention_of(strip_after, delete_after)

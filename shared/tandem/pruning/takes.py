@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from tandem.pruning.walk import WORKERS
+from tandem import limits
 
 UNTOUCHED: Final = timedelta(hours=1)
 """A creator that answers for a take touches it every few seconds."""
@@ -65,14 +65,16 @@ async def empty_takes(
     They stay where no processor runs their types, since nobody confirms them.
     """
     place = 0
-    while found := await pool.fetch(FIND_TAKES, WORKERS, UNTOUCHED, batch, place):
+    while found := await pool.fetch(
+        FIND_TAKES, limits.WORKERS, UNTOUCHED, batch, place
+    ):
         yield [record["take_id"] for record in found]
         place = found[-1]["take_id"]
 
 
 async def strike_takes(pool: asyncpg.Pool, take_ids: Sequence[int]) -> int:
     """Strike these off, unless a creator took them over. Answers how many."""
-    return len(await pool.fetch(STRIKE_TAKES, take_ids, WORKERS, UNTOUCHED))
+    return len(await pool.fetch(STRIKE_TAKES, take_ids, limits.WORKERS, UNTOUCHED))
 
 
 async def forget_group(pool: asyncpg.Pool, group: str) -> int:
@@ -81,5 +83,5 @@ async def forget_group(pool: asyncpg.Pool, group: str) -> int:
     Should it come back, it begins with the oldest task that is kept.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(FORGET_TAKES, group, WORKERS)
-        return len(await connection.fetch(FORGET_PLACES, group, WORKERS))
+        await connection.execute(FORGET_TAKES, group, limits.WORKERS)
+        return len(await connection.fetch(FORGET_PLACES, group, limits.WORKERS))

@@ -15,8 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-WORKERS: Final = "processors"
-"""The group that runs the tasks. It is told of pending ones alone."""
+from tandem import limits
 
 READ_SETTLED: Final = "SELECT tandem.settled_position_v1()"
 
@@ -130,7 +129,7 @@ class Ripe:
 async def read_lanes(pool: asyncpg.Pool, *, strip_after: timedelta) -> list[Lane]:
     """Every lane. What is settled is read first: nothing lands under it later."""
     settled = await pool.fetchval(READ_SETTLED)
-    records = await pool.fetch(READ_LANES, settled, WORKERS, strip_after)
+    records = await pool.fetch(READ_LANES, settled, limits.WORKERS, strip_after)
     return [Lane(*record.values()) for record in records]
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
+from tandem import limits
+
 WINDOW: Final = 1000
 """Positions that one take looks at, whatever it finds there to announce."""
 
@@ -190,10 +192,7 @@ class Reader:
     @property
     def works(self) -> bool:
         """Whether it runs the tasks: then it is told only of those that may run now."""
-        return self.group == WORKERS
-
-
-WORKERS: Final = "processors"
+        return self.group == limits.WORKERS
 
 
 async def read_news(
