@@ -15,6 +15,14 @@ from tests.support.postgres_log import PostgresLog
 from tests.support.processors import TYPES, claim, join, run_task, status
 from tests.support.until import until
 
+# In the order given, each due a millisecond after the one before, all in the past.
+MAKE_DUE = """
+UPDATE tandem.task_status AS s
+SET due_time = now() - interval '1 minute' + n.ordinal * interval '1 millisecond'
+FROM unnest($1::uuid[]) WITH ORDINALITY AS n (task_id, ordinal)
+WHERE s.task_id = n.task_id
+"""
+
 
 async def test_a_claim_answers_all_that_the_handler_needs(
     creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
@@ -205,10 +213,32 @@ async def test_due_work_leaves_out_what_this_processor_may_not_run(
     assert [each.task_id for each in found] == [due]
 
 
-async def _due(pool: asyncpg.Pool, *, suspects: bool = True) -> list[Due]:
+async def _due(
+    pool: asyncpg.Pool, *, suspects: bool = True, urgent_first: bool = False
+) -> list[Due]:
     return await claims.read_due(
-        pool, queues=["default"], types=["echo"], suspects=suspects, limit=10
+        pool,
+        queues=["default"],
+        types=["echo"],
+        suspects=suspects,
+        limit=10,
+        urgent_first=urgent_first,
     )
+
+
+async def test_p8_what_is_urgent_does_not_wait_behind_what_is_longer_due(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """Nor does the longest due wait for ever: every few scans look for it."""
+    low = await create_many(creator_pool, 20, priority=4)
+    urgent = await create_many(creator_pool, 2, priority=1)
+    await processor_pool.execute(MAKE_DUE, [*low, *urgent])
+
+    first = [each.task_id for each in await _due(processor_pool, urgent_first=True)]
+    oldest = [each.task_id for each in await _due(processor_pool)]
+
+    assert first == [*urgent, *low[:8]]
+    assert oldest == low[:10]
 
 
 async def test_suspects_are_claimed_by_themselves_and_at_most_as_many_as_wanted(
@@ -275,7 +305,7 @@ async def test_the_due_scan_goes_by_the_due_index(
     await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
 
     plan = await processor_pool.fetch(
-        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20
+        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20, True
     )
 
     text = "\n".join(row[0] for row in plan)

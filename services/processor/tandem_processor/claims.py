@@ -75,18 +75,26 @@ FROM tandem.task_status AS s
 WHERE s.task_id = ANY ($1::uuid[])
 """
 
+# The few that are longest due in each lane, and of these the most urgent, or the
+# longest due of all.
 READ_DUE: Final = """
-SELECT s.task_id, t.type, s.crashes > 1 AS is_suspect
-FROM tandem.task_status AS s
-JOIN tandem.lanes AS l ON l.lane_id = s.lane_id
-JOIN tandem.tasks AS t ON t.task_id = s.task_id
+SELECT d.task_id, d.type, d.crashes > 1 AS is_suspect
+FROM tandem.lanes AS l
 LEFT JOIN tandem.queues AS q ON q.queue = l.queue
-WHERE s.due_time <= now()
-  AND l.queue = ANY ($1::text[])
-  AND t.type = ANY ($2::text[])
-  AND (s.crashes <= 1 OR $3)
+CROSS JOIN LATERAL (
+    SELECT s.task_id, t.type, s.crashes, s.due_time
+    FROM tandem.task_status AS s
+    JOIN tandem.tasks AS t ON t.task_id = s.task_id
+    WHERE s.lane_id = l.lane_id
+      AND s.due_time <= now()
+      AND t.type = ANY ($2::text[])
+      AND (s.crashes <= 1 OR $3)
+    ORDER BY s.due_time
+    LIMIT $4
+) AS d
+WHERE l.queue = ANY ($1::text[])
   AND q.paused IS NOT TRUE
-ORDER BY s.due_time
+ORDER BY CASE WHEN $5 THEN l.priority END, d.due_time
 LIMIT $4
 """
 
@@ -156,7 +164,8 @@ async def read_due(
     types: Sequence[str],
     suspects: bool,
     limit: int,
+    urgent_first: bool = False,
 ) -> list[Due]:
     """The tasks longest due that this processor may run; suspects only if they may."""
-    rows = await pool.fetch(READ_DUE, queues, types, suspects, limit)
+    rows = await pool.fetch(READ_DUE, queues, types, suspects, limit, urgent_first)
     return [Due(**dict(row)) for row in rows]

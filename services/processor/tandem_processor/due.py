@@ -21,6 +21,9 @@ log = structlog.get_logger()
 POLL_SECONDS: Final = 0.25
 """The longest that a due task waits for a processor with room."""
 
+OLDEST_EVERY: Final = 4
+"""One scan in so many looks for what is longest due, however urgent the rest is."""
+
 PACE_SECONDS: Final = 0.02
 """Between two scans of which the first found nothing more."""
 
@@ -51,6 +54,7 @@ class DueWork:
         self._slots = slots
         self._queues = queues
         self._is_next = False
+        self._scans = 0
 
     async def run(self) -> None:
         while True:
@@ -79,12 +83,15 @@ class DueWork:
         room, shares = self._slots.free, self._slots.open_shares()
         if not shares or self._claimer.closed:
             return False
+        # A look without room takes nothing, so it is no turn.
+        self._scans += room > 0
         due = await claims.read_due(
             self._pool,
             queues=self._queues,
             types=[type_ for share in shares for type_ in share.types],
             suspects=self._slots.may_run_suspect,
             limit=max(room, 1),
+            urgent_first=self._scans % OLDEST_EVERY > 0,
         )
         if not room:
             # Enough to know that a slot is to be kept.
