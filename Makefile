@@ -106,6 +106,10 @@ $(PEERS)/.filled: pyproject.toml
 bench-create: $(SERVER) $(PEERS)/.filled  ## Measure creation against ceiling, floor and peers (ARGS=--quick)
 	@python -m benchmarks.create --peers $(PEERS)/bin/python $(ARGS)
 
+.PHONY: bench-process
+bench-process: $(SERVER) $(PEERS)/.filled  ## Measure processing against the peers (ARGS=--quick)
+	@python -m benchmarks.process --peers $(PEERS)/bin/python $(ARGS)
+
 # --- generating --------------------------------------------------------------
 
 .PHONY: format

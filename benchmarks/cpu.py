@@ -32,9 +32,12 @@ class Clock:
         used["stolen"] = stolen
         return cls(time.perf_counter(), used)
 
-    def cores_since(self, earlier: Clock) -> dict[str, float]:
-        """Cores that each group kept busy from `earlier` to this one."""
-        span = self.at - earlier.at
+    def cores_since(self, earlier: Clock, *, span: float = 0) -> dict[str, float]:
+        """Cores that each group kept busy from `earlier` to this one.
+
+        `span` is of the work, where that took less than the time between the two.
+        """
+        span = span or self.at - earlier.at
         return {
             name: round((used - earlier.used[name]) / span, 2)
             for name, used in self.used.items()
