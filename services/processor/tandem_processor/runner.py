@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from tandem.attempts import STOP_SECONDS, Attempt
 from tandem.contexts import AttemptStopped
+from tandem.crossing import Crossing
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
@@ -62,6 +63,8 @@ class Runner:
     def __init__(self, workshop: Workshop, slots: Slots) -> None:
         self._workshop = workshop
         self._slots = slots
+        self._here = Crossing(asyncio.get_running_loop())
+        self._there = Crossing(workshop.handler_loop)
         # By task and claim: a task may be claimed again here before it is known
         # that the report of its last claim was kept.
         self._attempts: dict[Held, Attempt] = {}
@@ -100,7 +103,8 @@ class Runner:
             desk=workshop.make_desk(
                 claimed, lambda: attempt.stop(StopCause.LEASE_LOST)
             ),
-            handler_loop=workshop.handler_loop,
+            here=self._here,
+            there=self._there,
             log=log.bind(type=claimed.type, attempt=claimed.attempt),
             bind=partial(bind_ids, claimed),
         )
