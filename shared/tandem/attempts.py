@@ -109,7 +109,7 @@ class Attempt:
         self._bind = bind
         self._ended: asyncio.Future[Ending] = here.loop.create_future()
         self._stopped_or_ended: asyncio.Future[None] = here.loop.create_future()
-        self._cancel: Callable[[], None] = lambda: None
+        self._cancel: Callable[[], None] = _nothing
 
     @property
     def ended(self) -> asyncio.Future[Ending]:
@@ -212,6 +212,7 @@ class Attempt:
         if not self._ended.done():
             self._ended.set_result(ending)
             self._let_on()
+        self._cancel = _nothing
 
     def _facts(self) -> dict[str, Any]:
         claimed = self.claimed
@@ -228,6 +229,10 @@ class Attempt:
             "external_id": claimed.external_id or "",
             "log": self._log,
         }
+
+
+def _nothing() -> None:
+    """An attempt that has ended cannot be cancelled, and need not be held."""
 
 
 def _call(
