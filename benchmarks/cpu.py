@@ -15,6 +15,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 """Of the kernel's clock, in a second."""
 
 
+BESIDE = ("others", "stolen")
+"""What goes on by itself, whether or not there is work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Seconds that groups of processes have used, at one moment."""
@@ -37,11 +41,15 @@ class Clock:
 
         `span` is of the work, where that took less than the time between the two.
         """
-        span = span or self.at - earlier.at
+        whole = self.at - earlier.at
         return {
-            name: round((used - earlier.used[name]) / span, 2)
+            name: round((used - earlier.used[name]) / self._span(name, span, whole), 2)
             for name, used in self.used.items()
         }
+
+    @staticmethod
+    def _span(name: str, span: float, whole: float) -> float:
+        return span if span and name not in BESIDE else whole
 
 
 def _ended_children() -> float:

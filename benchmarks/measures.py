@@ -146,20 +146,23 @@ def pair_name(callers: int) -> str:
     return f"tandem {callers}, {PROCESSES} processes"
 
 
-def order(kind: str, address: str, **orders: Any) -> Figures:
+def order(
+    kind: str, address: str, *, limit: float = LOAD_LIMIT, **orders: Any
+) -> Figures:
     """One load, in a process of its own."""
     given = Orders(kind=kind, address=address, **orders)
     command = [sys.executable, "-m", "benchmarks.load"]
-    return Figures(**json.loads(output(command, given=given.to_json())))
+    found = output(command, given=given.to_json(), limit=limit)
+    return Figures(**json.loads(found))
 
 
-def output(command: list[str], *, given: str) -> str:
+def output(command: list[str], *, given: str, limit: float = LOAD_LIMIT) -> str:
     """The last line of a program that reads what is `given`: URLs hold passwords."""
     done = subprocess.run(
         command,
         input=given,
         stdout=subprocess.PIPE,
-        timeout=LOAD_LIMIT,
+        timeout=limit,
         check=True,
         text=True,
     )

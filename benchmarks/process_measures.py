@@ -35,6 +35,8 @@ SLOW = {"procrastinate": 0.1}
 
 IDLE_SECONDS = 10.0
 
+PEER_LIMIT = 240.0
+
 
 @dataclass(kw_only=True, slots=True)
 class ProcessBench:
@@ -104,7 +106,8 @@ class ProcessBench:
             "postgres": self.place.databases.pid,
         }
         command = [str(self.peers_python), "-m", "benchmarks.peers.work", name]
-        found = json.loads(output(command, given=json.dumps(orders)))
+        given = json.dumps(orders)
+        found = json.loads(output(command, given=given, limit=PEER_LIMIT))
         self.peer_versions[name] = found["version"]
         return {
             f"{name} {what}": Figures(**found[what]) for what in ("drain", "pickup")

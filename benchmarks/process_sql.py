@@ -123,3 +123,35 @@ SELECT lane_id, position
 FROM tandem.group_places
 WHERE group_name = 'processors'
 """
+
+READ_SOAK: Final = """
+SELECT
+    (
+        SELECT count(*)
+        FROM pg_stat_activity
+        WHERE datname = current_database()
+          AND backend_type = 'client backend'
+    ) AS connections,
+    (
+        SELECT sum(n_dead_tup)::bigint
+        FROM pg_stat_user_tables
+        WHERE schemaname = 'tandem'
+    ) AS dead,
+    (SELECT count(*) FROM tandem.task_status WHERE finish_time IS NULL) AS unfinished,
+    (SELECT count(*) FROM tandem.claim_batches) AS batches,
+    (SELECT count(*) FROM tandem.takes) AS takes
+"""
+
+READ_STARTS: Final = """
+SELECT
+    1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY w.seconds) AS p50,
+    1000 * percentile_cont(0.99) WITHIN GROUP (ORDER BY w.seconds) AS p99
+FROM (
+    SELECT extract(epoch FROM s.start_time - t.create_time)::float8 AS seconds
+    FROM tandem.tasks AS t
+    JOIN tandem.task_status AS s ON s.task_id = t.task_id
+    WHERE t.project = 'bench'
+      AND t.create_time > now() - make_interval(secs => $1)
+      AND s.start_time IS NOT NULL
+) AS w
+"""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from benchmarks.cpu import BESIDE
 from benchmarks.databases import Databases
 from benchmarks.loads.shared import Figures
 from benchmarks.measures import Bench
@@ -34,8 +35,6 @@ HEAD = (
 )
 
 CPU = ("load", "server", "creator", "processor", "postgres")
-
-BESIDE = ("others", "stolen")
 
 BUSY = ("what", "per second", "p50 ms", "p99 ms", "CPU µs")
 

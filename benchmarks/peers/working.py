@@ -105,7 +105,8 @@ async def _drain(worker: Worker, orders: Orders) -> Figures:
 
 async def _pickup(worker: Worker) -> float:
     await asyncio.sleep(PAUSE)
+    before = worker.seen.count
     await worker.single()
     answered = time.perf_counter()
-    await worker.seen.reach(worker.seen.count + (worker.seen.latest < answered))
+    await worker.seen.reach(before + 1)
     return worker.seen.latest - answered
