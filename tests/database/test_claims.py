@@ -205,6 +205,25 @@ async def test_due_work_leaves_out_what_this_processor_may_not_run(
     assert [each.task_id for each in found] == [due]
 
 
+async def test_what_will_soon_be_due_is_found_ahead_with_its_wait(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    soon = await create_task(creator_pool, start_delay=timedelta(minutes=10))
+    await create_task(creator_pool, start_delay=timedelta(hours=1))
+
+    (found,) = await claims.read_due(
+        processor_pool,
+        queues=["default"],
+        types=["echo"],
+        suspects=True,
+        limit=10,
+        ahead=1800,
+    )
+
+    assert found.task_id == soon
+    assert 500 < found.wait <= 600
+
+
 async def _due(pool: asyncpg.Pool, *, suspects: bool = True) -> list[Due]:
     return await claims.read_due(
         pool, queues=["default"], types=["echo"], suspects=suspects, limit=10
@@ -275,7 +294,7 @@ async def test_the_due_scan_goes_by_the_due_index(
     await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
 
     plan = await processor_pool.fetch(
-        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20
+        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20, timedelta(seconds=1)
     )
 
     text = "\n".join(row[0] for row in plan)

@@ -151,7 +151,7 @@ PROCESSOR_CASES: Final = {
         claims.READ_UNCLAIMED, [*OPEN, *UNKNOWN], by="task_status_pkey", blocks=1000
     ),
     "due work": case(
-        claims.READ_DUE, ["default"], ["echo", "mail"], False, 32,
+        claims.READ_DUE, ["default"], ["echo", "mail"], False, 32, timedelta(seconds=1),
         by="task_status_due tasks_pkey", blocks=1500,
     ),
     "a report": case(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -76,12 +77,14 @@ WHERE s.task_id = ANY ($1::uuid[])
 """
 
 READ_DUE: Final = """
-SELECT s.task_id, t.type, s.crashes > 1 AS is_suspect
+SELECT
+    s.task_id, t.type, s.crashes > 1 AS is_suspect,
+    greatest(extract(epoch FROM s.due_time - now()), 0)::float8 AS wait
 FROM tandem.task_status AS s
 JOIN tandem.lanes AS l ON l.lane_id = s.lane_id
 JOIN tandem.tasks AS t ON t.task_id = s.task_id
 LEFT JOIN tandem.queues AS q ON q.queue = l.queue
-WHERE s.due_time <= now()
+WHERE s.due_time <= now() + $5::interval
   AND l.queue = ANY ($1::text[])
   AND t.type = ANY ($2::text[])
   AND (s.crashes <= 1 OR $3)
@@ -108,11 +111,13 @@ class Unclaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A task that may be claimed by now."""
+    """A task that may be claimed by now, or soon."""
 
     task_id: UUID
     type: str
     is_suspect: bool
+    wait: float
+    """Seconds until it is due, by the database's clock; 0: it is."""
 
 
 async def claim(
@@ -156,7 +161,13 @@ async def read_due(
     types: Sequence[str],
     suspects: bool,
     limit: int,
+    ahead: float = 0,
 ) -> list[Due]:
-    """The tasks longest due that this processor may run; suspects only if they may."""
-    rows = await pool.fetch(READ_DUE, queues, types, suspects, limit)
+    """The tasks longest due that this processor may run; suspects only if they may.
+
+    After them come those that will be due within `ahead` seconds.
+    """
+    rows = await pool.fetch(
+        READ_DUE, queues, types, suspects, limit, timedelta(seconds=ahead)
+    )
     return [Due(**dict(row)) for row in rows]

@@ -19,7 +19,11 @@ from tandem_processor.slots import Share, Slots
 log = structlog.get_logger()
 
 POLL_SECONDS: Final = 0.25
-"""The longest that a due task waits for a processor with room."""
+"""Between two scans while there is no room, or what is due could not be had."""
+
+AHEAD_SECONDS: Final = 1.25
+"""So far ahead a scan looks, and so long the next one may wait: what others put back
+meanwhile waits no longer for a processor with room."""
 
 PACE_SECONDS: Final = 0.02
 """Between two scans of which the first found nothing more."""
@@ -43,6 +47,7 @@ class DueWork:
         self._claimer = claimer
         self._slots = slots
         self._queues = queues
+        self._next = AHEAD_SECONDS
 
     async def run(self) -> None:
         while True:
@@ -54,7 +59,7 @@ class DueWork:
                 log.warning("due scan failed", error=type(error).__name__)
             if not more:
                 await asyncio.sleep(PACE_SECONDS)
-                await happens(reopened, POLL_SECONDS - PACE_SECONDS)
+                await happens(reopened, max(self._next - PACE_SECONDS, 0))
             elif not self._slots.free:
                 await happens(freed, POLL_SECONDS)
 
@@ -62,14 +67,19 @@ class DueWork:
         """Claim what is due and has room. Answers whether more is likely to be due."""
         room, shares = self._slots.free, self._slots.open_shares()
         if not shares or self._claimer.closed:
+            self._next = POLL_SECONDS
             return False
-        due = await claims.read_due(
+        found = await claims.read_due(
             self._pool,
             queues=self._queues,
             types=[type_ for share in shares for type_ in share.types],
             suspects=self._slots.may_run_suspect,
             limit=room,
+            ahead=AHEAD_SECONDS,
         )
+        due = [each for each in found if not each.wait]
+        waits = [each.wait or POLL_SECONDS for each in found]
+        self._next = min(waits, default=AHEAD_SECONDS)
         started = sum([await self._claim(due, share) for share in shares])
         # Rows that others hold would be found again and again.
         return started > 0 and len(due) == room

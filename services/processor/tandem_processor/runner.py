@@ -217,6 +217,8 @@ class Runner:
         except (LeaseLost, ResultConflict) as error:
             _line(claimed).warning("report refused", reason=error.reason)
             return error.reason
+        if outcome.state is TaskState.PENDING:
+            self._slots.look_again()
         return outcome.reason or _word(outcome)
 
     async def _keep(self, attempt: Attempt, outcome: Outcome) -> None:
