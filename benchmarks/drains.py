@@ -17,7 +17,7 @@ from benchmarks.pair import Place, pair
 
 DRAIN_LIMIT = 300.0
 
-LOOK_AGAIN = 0.1
+LOOK_AGAIN = 0.05
 
 TAIL = 200
 """Positions whose end tells that the whole span is likely to have ended."""

@@ -20,6 +20,11 @@ SIZE = 100
 """Tasks in one BatchCreateTasks."""
 
 LOOK_EVERY = 0.5
+"""Seconds. A long run is looked at less often: each look counts all tasks."""
+
+LOOKS = 20
+
+LIMIT = 60.0
 
 WARMUP = 2.0
 
@@ -75,6 +80,7 @@ def _measure(
             both.creator.address,
             size=SIZE,
             warmup=WARMUP,
+            limit=LIMIT + orders["seconds"],
             watched={**both.watched, "postgres": [place.databases.pid]},
             **orders,
         )
@@ -89,10 +95,10 @@ def _pending(samples: list[Sample]) -> float:
 
 async def _sample(url: str, seconds: float) -> list[Sample]:
     async with connected(url) as connection:
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, max(LOOK_EVERY, seconds / LOOKS)
         samples = [await _look(connection)]
         while time.monotonic() < end:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(pause)
             samples.append(await _look(connection))
         return samples
 
