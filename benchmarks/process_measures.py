@@ -16,8 +16,9 @@ from benchmarks.measures import output
 from benchmarks.pair import Place
 from tandem.postgres.bootstrap import DATABASE
 
-COPIES = ("laden", "pinned", "ends", "held")
-"""Databases beside the one in which drains are measured."""
+COPIES = ("laden", "pinned", "ends", "held", "idle")
+"""Databases beside the one in which drains are measured. In the last of them there is
+nothing to vacuum, which would be counted, too."""
 
 CONCURRENCY = 256
 """Tasks at once, for Tandem and for every peer."""
@@ -82,7 +83,7 @@ class ProcessBench:
 
     def idle(self) -> Figures:
         """I-1."""
-        return pickups.idle(self.place, DATABASE, seconds=IDLE_SECONDS)
+        return pickups.idle(self.place, "idle", seconds=IDLE_SECONDS)
 
     def killed_processor(self) -> Figures:
         """R-1."""
