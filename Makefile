@@ -106,6 +106,14 @@ $(PEERS)/.filled: pyproject.toml
 bench-create: $(SERVER) $(PEERS)/.filled  ## Measure creation against ceiling, floor and peers (ARGS=--quick)
 	@python -m benchmarks.create --peers $(PEERS)/bin/python $(ARGS)
 
+.PHONY: bench-process
+bench-process: $(SERVER) $(PEERS)/.filled  ## Measure processing against the peers (ARGS=--quick)
+	@python -m benchmarks.process --peers $(PEERS)/bin/python $(ARGS)
+
+.PHONY: soak
+soak: $(SERVER)  ## Work a pair for half an hour, and fail on what grows (ARGS='--minutes 3')
+	@python -m benchmarks.soak $(ARGS)
+
 # --- generating --------------------------------------------------------------
 
 .PHONY: format

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from benchmarks.loads.shared import Figures
-from benchmarks.measures import Bench
-from benchmarks.plan import Take
+
+Bench = TypeVar("Bench")
 
 DISTURBED = 0.3
 """Cores that others, or the host, took meanwhile."""
@@ -24,7 +25,9 @@ class Calm:
     def __init__(self, budget: int = BUDGET) -> None:
         self._left = budget
 
-    def take(self, take: Take, bench: Bench) -> Mapping[str, Figures]:
+    def take(
+        self, take: Callable[[Bench], Mapping[str, Figures]], bench: Bench
+    ) -> Mapping[str, Figures]:
         tries = [take(bench)]
         while _noise(tries[-1]) > DISTURBED and self._left and len(tries) < TRIES:
             self._left -= 1

@@ -33,16 +33,21 @@ class Server:
 
 @contextmanager
 def creator(
-    url: str, folder: Path, *, name: str = "creator", processes: int = 1
+    url: str,
+    folder: Path,
+    *,
+    name: str = "creator",
+    processes: int = 1,
+    listen: str = "127.0.0.1:0",
 ) -> Iterator[Server]:
     """A creator as users run it. Its log is `NAME.log` in the folder."""
     environ = {
         "TANDEM_DATABASE_URL": url,
-        "TANDEM_LISTEN": "127.0.0.1:0",
+        "TANDEM_LISTEN": listen,
         "TANDEM_PROCESSES": str(processes),
     }
     with serving("tandem_creator", folder, name=name, environ=environ) as server:
-        asyncio.run(_healthy(server.address))
+        asyncio.run(healthy(server.address))
         yield server
 
 
@@ -80,6 +85,7 @@ def _port(process: subprocess.Popen[bytes], port_file: Path) -> str:
     return port_file.read_text().strip()
 
 
-async def _healthy(address: str) -> None:
+async def healthy(address: str) -> None:
+    """Wait until it says that it serves."""
     async with asyncio.timeout(START_LIMIT):
         await wait_until_serving(address)

@@ -15,6 +15,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 """Of the kernel's clock, in a second."""
 
 
+BESIDE = ("others", "stolen")
+"""What goes on by itself, whether or not there is work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Seconds that groups of processes have used, at one moment."""
@@ -32,13 +36,20 @@ class Clock:
         used["stolen"] = stolen
         return cls(time.perf_counter(), used)
 
-    def cores_since(self, earlier: Clock) -> dict[str, float]:
-        """Cores that each group kept busy from `earlier` to this one."""
-        span = self.at - earlier.at
+    def cores_since(self, earlier: Clock, *, span: float = 0) -> dict[str, float]:
+        """Cores that each group kept busy from `earlier` to this one.
+
+        `span` is of the work, where that took less than the time between the two.
+        """
+        whole = self.at - earlier.at
         return {
-            name: round((used - earlier.used[name]) / span, 2)
+            name: round((used - earlier.used[name]) / self._span(name, span, whole), 2)
             for name, used in self.used.items()
         }
+
+    @staticmethod
+    def _span(name: str, span: float, whole: float) -> float:
+        return span if span and name not in BESIDE else whole
 
 
 def _ended_children() -> float:

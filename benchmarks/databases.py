@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +33,15 @@ class Databases:
         self._passwords = passwords
         self.pid = postgres.pid()
 
+    def kill(self) -> None:
+        """End it as a crash does; `start` recovers it."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Run it again."""
+        self._postgres.start()
+        self.pid = self._postgres.pid()
+
     def url(self, database: str = "postgres") -> str:
         """For the superuser."""
         return self._postgres.admin_url(database)
@@ -42,36 +53,38 @@ class Databases:
 
     def facts(self) -> dict[str, str]:
         """Its version, and the settings that durability depends on."""
-        return {row["name"]: row["setting"] for row in self._fetch(READ_FACTS)}
+        return {row["name"]: row["setting"] for row in self.fetch(READ_FACTS)}
 
     def writes(self, database: str) -> int:
         """Rows ever inserted, updated or deleted, and dead ones, as pg_stat counts."""
-        return int(self._fetch(READ_WRITES, database)[0][0])
+        return int(self.fetch(READ_WRITES, database)[0][0])
 
     def wal(self) -> int:
         """Bytes of write-ahead log since the server was made."""
-        return int(self._fetch(READ_WAL)[0][0])
+        return int(self.fetch(READ_WAL)[0][0])
 
-    def _fetch(self, query: str, database: str = "postgres") -> list[asyncpg.Record]:
+    def fetch(self, query: str, database: str = "postgres") -> list[asyncpg.Record]:
         return asyncio.run(_fetch(self.url(database), query))
 
 
 @contextmanager
-def databases(folder: Path) -> Iterator[Databases]:
+def databases(
+    folder: Path, copies: Sequence[str] = TANDEM_COPIES
+) -> Iterator[Databases]:
     """A new server with every database that a run needs, durability untouched."""
     postgres = EmbeddedPostgres(folder)
     with postgres.used():
         made = Databases(postgres, Passwords.generate())
-        asyncio.run(_fill(made))
+        asyncio.run(_fill(made, copies))
         yield made
 
 
-async def _fill(made: Databases) -> None:
+async def _fill(made: Databases, copies: Sequence[str]) -> None:
     await prepare(made.url(), made._passwords)  # noqa: SLF001 - its own maker
     await migrate(made.login(OWNER))
     admin = await asyncpg.connect(made.url())
     try:
-        for name in TANDEM_COPIES:
+        for name in copies:
             await admin.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
             await restrict_database(admin, name)
         for name in PLAIN:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import uvloop
 
-from benchmarks.loads import direct, streams, unary
+from benchmarks.loads import direct, picking, retrying, streams, unary
 from benchmarks.loads.shared import Figures, Orders
 
 CALLS = {
@@ -25,6 +25,8 @@ OTHERS = {
     "live": streams.live,
     "insert": direct.insert,
     "copy": direct.copy,
+    "pickup": picking.pickup,
+    "retrying": retrying.creates,
 }
 
 

@@ -117,12 +117,12 @@ class Bench:
         given = {"url": self.databases.url("peers"), "seconds": self.seconds}
         watched = {"postgres": [self.databases.pid]}
         first = Clock.read(watched)
-        found = json.loads(_output(command, given=json.dumps(given)))
+        found = json.loads(output(command, given=json.dumps(given)))
         cores = Clock.read(watched).cores_since(first)
         self.peer_versions[name] = found["version"]
         return {
-            f"{name} single": Figures(rate=found["single"], cores=cores),
-            f"{name} bulk": Figures(rate=found["bulk"], cores=cores),
+            f"{name} {way}": Figures(rate=found[way], cores=cores, is_apart=False)
+            for way in ("single", "bulk")
         }
 
     def _direct(
@@ -139,22 +139,30 @@ class Bench:
             "watched": {**(watched or {}), "postgres": [self.databases.pid]},
             **orders,
         }
-        given = Orders(kind=kind, address=address, **all_orders)
-        command = [sys.executable, "-m", "benchmarks.load"]
-        return Figures(**json.loads(_output(command, given=given.to_json())))
+        return order(kind, address, **all_orders)
 
 
 def pair_name(callers: int) -> str:
     return f"tandem {callers}, {PROCESSES} processes"
 
 
-def _output(command: list[str], *, given: str) -> str:
+def order(
+    kind: str, address: str, *, limit: float = LOAD_LIMIT, **orders: Any
+) -> Figures:
+    """One load, in a process of its own."""
+    given = Orders(kind=kind, address=address, **orders)
+    command = [sys.executable, "-m", "benchmarks.load"]
+    found = output(command, given=given.to_json(), limit=limit)
+    return Figures(**json.loads(found))
+
+
+def output(command: list[str], *, given: str, limit: float = LOAD_LIMIT) -> str:
     """The last line of a program that reads what is `given`: URLs hold passwords."""
     done = subprocess.run(
         command,
         input=given,
         stdout=subprocess.PIPE,
-        timeout=LOAD_LIMIT,
+        timeout=limit,
         check=True,
         text=True,
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from benchmarks.cpu import BESIDE
+from benchmarks.databases import Databases
 from benchmarks.loads.shared import Figures
 from benchmarks.measures import Bench
 from benchmarks.plan import Series
@@ -32,11 +34,9 @@ HEAD = (
     "spread",
 )
 
-CPU = ("load", "server", "postgres")
+CPU = ("load", "server", "creator", "processor", "postgres")
 
-BESIDE = ("others", "stolen")
-
-BUSY = ("what", "per second", "p50 ms", "p99 ms", "CPU µs", *CPU, *BESIDE)
+BUSY = ("what", "per second", "p50 ms", "p99 ms", "CPU µs")
 
 EXPLANATION = """\
 Everything measured: what one call cost on both sides and in the database,
@@ -53,30 +53,51 @@ class Run:
     seconds: float
     seed: int
 
+    @property
+    def title(self) -> str:
+        return f"{self.rounds} rounds of {self.seconds:g} s, seed {self.seed}"
+
 
 def report(series: Series, bench: Bench, run: Run) -> str:
     """The whole run as Markdown."""
-    judged = [_judged(row, series) for row in rows(series)]
     return "\n".join(
         [
-            *_heading(bench, run),
+            *heading(run.title, bench.databases, bench.peer_versions),
             "",
-            *_table(HEAD, judged),
+            *judgements(rows(series), series),
             "",
             EXPLANATION,
             "",
-            *_table(BUSY, _busy(series)),
+            *everything(series),
             "",
         ]
     )
 
 
-def _heading(bench: Bench, run: Run) -> Iterator[str]:
+def judgements(judged: Iterable[Row], series: Series) -> Iterator[str]:
+    """The table of what was asked."""
+    return table(HEAD, [_judged(row, series) for row in judged])
+
+
+def everything(series: Series) -> Iterator[str]:
+    """The table of all that was measured, with the groups of processes that were there."""
+    groups = [
+        group
+        for group in (*CPU, *BESIDE)
+        if any(group in series.median(name).cores for name in series.found)
+    ]
+    return table((*BUSY, *groups), _busy(series, groups))
+
+
+def heading(
+    title: str, databases: Databases, peer_versions: Mapping[str, str]
+) -> Iterator[str]:
+    """When, on what, and with what."""
     now = datetime.now(UTC)
-    facts = bench.databases.facts()
+    facts = databases.facts()
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    peers = ", ".join(f"{name} {found}" for name, found in bench.peer_versions.items())
-    yield f"## {now:%Y-%m-%d %H:%M} UTC: {run.rounds} rounds of {run.seconds:g} s, seed {run.seed}"
+    peers = ", ".join(f"{name} {found}" for name, found in peer_versions.items())
+    yield f"## {now:%Y-%m-%d %H:%M} UTC: {title}"
     yield ""
     yield f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {packages}."
     yield f"Peers: {peers or 'not installed'}."
@@ -124,7 +145,7 @@ def _verdict(row: Row, middle: float, spread: float) -> str:
     return ", ".join(words)
 
 
-def _busy(series: Series) -> Iterator[Sequence[str]]:
+def _busy(series: Series, groups: Sequence[str]) -> Iterator[Sequence[str]]:
     for name in series.found:
         found = series.median(name)
         yield (
@@ -133,10 +154,7 @@ def _busy(series: Series) -> Iterator[Sequence[str]]:
             f"{found.p50:.2f}" if found.p50 else "",
             f"{found.p99:.2f}" if found.p99 else "",
             _each(found),
-            *(
-                f"{found.cores[g]:.2f}" if g in found.cores else ""
-                for g in (*CPU, *BESIDE)
-            ),
+            *(f"{found.cores[g]:.2f}" if g in found.cores else "" for g in groups),
         )
 
 
@@ -160,12 +178,13 @@ def _by_cpu(row: Row, series: Series) -> str:
 
 def _microseconds(found: Figures) -> float:
     """What one call cost altogether, on both sides and in the database."""
-    # A peer's cores are those of all its measurements together.
-    used = sum(found.cores.get(each, 0.0) for each in CPU) if found.p50 else 0.0
+    if not found.is_apart:
+        return 0.0
+    used = sum(found.cores.get(each, 0.0) for each in CPU)
     return used / found.rate * 1_000_000 if found.rate else 0.0
 
 
-def _table(
+def table(
     head: Sequence[str], body: Sequence[Sequence[str]] | Iterator[Sequence[str]]
 ) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"

@@ -61,26 +61,26 @@ class Row:
 def rows(series: Series) -> Iterator[Row]:
     """Every row of the targets that this run has figures for."""
     for callers, least in ((16, 0.50), (64, 0.55), (256, 0.60)):
-        yield _rates(series, "C-1", f"tandem {callers}", f"echo {callers}", least=least)
-    yield _rates(series, "C-1 by ghz", "ghz tandem", "ghz echo", least=0.55)
+        yield rates(series, "C-1", f"tandem {callers}", f"echo {callers}", least=least)
+    yield rates(series, "C-1 by ghz", "ghz tandem", "ghz echo", least=0.55)
     for callers in PAIR_CALLERS:
         name = pair_name(callers)
-        yield _rates(series, "beside C-1", name, f"echo {callers}")
-    yield _rates(series, "C-1 floor", "tandem 64", "floor 64", least=1)
-    yield from _against_best_peer(series, "C-2", "tandem 16", "single", least=2)
+        yield rates(series, "beside C-1", name, f"echo {callers}")
+    yield rates(series, "C-1 floor", "tandem 64", "floor 64", least=1)
+    yield from against_best_peer(series, "C-2", "tandem 16", "single", least=2)
     yield _alone(series)
-    yield _rates(series, "C-4", f"batch {BATCH}", "copy", least=0.75)
-    yield from _against_best_peer(series, "C-4", f"batch {BATCH}", "bulk", least=1)
-    yield _rates(series, "C-5", "replay", "tandem 16", least=1)
+    yield rates(series, "C-4", f"batch {BATCH}", "copy", least=0.75)
+    yield from against_best_peer(series, "C-4", f"batch {BATCH}", "bulk", least=1)
+    yield rates(series, "C-5", "replay", "tandem 16", least=1)
     yield _written(series)
-    yield _plain(series, "S-1", "catch-up", lambda f: f.rate, " ids/s", least=200_000)
-    yield _plain(series, "S-1", "live", lambda f: f.p50, " ms p50", most=3)
-    yield _plain(series, "B9", "lookup", lambda f: f.p99, " ms p99", most=5)
-    yield _plain(series, "B9", "batch 20", lambda f: f.p99, " ms p99", most=100)
-    yield _plain(series, "B9", "batch 100", lambda f: f.p99, " ms p99", most=500)
+    yield plain(series, "S-1", "catch-up", lambda f: f.rate, " ids/s", least=200_000)
+    yield plain(series, "S-1", "live", lambda f: f.p50, " ms p50", most=3)
+    yield plain(series, "B9", "lookup", lambda f: f.p99, " ms p99", most=5)
+    yield plain(series, "B9", "batch 20", lambda f: f.p99, " ms p99", most=100)
+    yield plain(series, "B9", "batch 100", lambda f: f.p99, " ms p99", most=500)
 
 
-def _rates(
+def rates(
     series: Series, name: str, ours: str, theirs: str, *, least: float | None = None
 ) -> Row:
     pairs = list(zip(series.rates(ours), series.rates(theirs), strict=False))
@@ -88,20 +88,20 @@ def _rates(
         name=name,
         what=ours,
         figures=[mine / other for mine, other in pairs],
-        told=_told(series.rates(ours), "/s"),
-        against=f"{theirs}: {_told(series.rates(theirs), '/s')}",
+        told=told(series.rates(ours), "/s"),
+        against=f"{theirs}: {told(series.rates(theirs), '/s')}",
         least=least,
         measured=(ours, theirs),
     )
 
 
-def _against_best_peer(
+def against_best_peer(
     series: Series, name: str, ours: str, way: str, *, least: float
 ) -> Iterator[Row]:
     measured = [f"{peer} {way}" for peer in PEERS if series.rates(f"{peer} {way}")]
     if measured:
         best = max(measured, key=lambda each: statistics.median(series.rates(each)))
-        yield _rates(series, name, ours, best, least=least)
+        yield rates(series, name, ours, best, least=least)
 
 
 def _alone(series: Series) -> Row:
@@ -112,9 +112,9 @@ def _alone(series: Series) -> Row:
         name="C-3",
         what="one caller, p50",
         figures=[ours.p50 / (echo.p50 + insert.p50) for ours, echo, insert in rounds],
-        told=_told([ours.p50 for ours, _, _ in rounds], " ms"),
+        told=told([ours.p50 for ours, _, _ in rounds], " ms"),
         against="echo + INSERT: "
-        + _told([echo.p50 + insert.p50 for _, echo, insert in rounds], " ms"),
+        + told([echo.p50 + insert.p50 for _, echo, insert in rounds], " ms"),
         most=1.3,
         measured=names,
     )
@@ -128,14 +128,14 @@ def _written(series: Series) -> Row:
         name="C-5",
         what="rows that replays wrote",
         figures=counted,
-        told=_told(counted, ""),
+        told=told(counted, ""),
         against="pg_stat counters before",
         most=0,
         is_ratio=False,
     )
 
 
-def _plain(
+def plain(
     series: Series,
     name: str,
     ours: str,
@@ -144,13 +144,14 @@ def _plain(
     *,
     least: float | None = None,
     most: float | None = None,
+    what: str = "",
 ) -> Row:
     figures = [figure(each) for each in series.found.get(ours, ())]
     return Row(
         name=name,
-        what=WORDS.get(ours, ours),
+        what=what or WORDS.get(ours, ours),
         figures=figures,
-        told=_told(figures, unit),
+        told=told(figures, unit),
         against="",
         least=least,
         most=most,
@@ -170,7 +171,7 @@ WORDS = {
 }
 
 
-def _told(figures: Sequence[float], unit: str) -> str:
+def told(figures: Sequence[float], unit: str) -> str:
     if not figures:
         return ""
     middle = statistics.median(figures)

@@ -36,3 +36,10 @@ SELECT name, setting
 FROM pg_settings
 WHERE name IN ('server_version', 'fsync', 'synchronous_commit', 'full_page_writes')
 """
+
+COUNT_LIVE: Final = """
+SELECT count(*)
+FROM tandem.processors
+WHERE state = 'LIVE'
+  AND process_id = $1
+"""

@@ -43,6 +43,8 @@ class Orders:
     rate: float = 0.0
     size: int = 0
     """Items of a batch."""
+    socket: str = ""
+    """Where handlers tell that they were picked up."""
     watched: dict[str, list[int]] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -57,8 +59,10 @@ class Figures:
     """Calls, tasks or ids per second."""
     p50: float = 0.0
     p99: float = 0.0
-    outcomes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, float] = field(default_factory=dict)
     cores: dict[str, float] = field(default_factory=dict)
+    is_apart: bool = True
+    """Whether the cores were busy with this alone."""
 
 
 @dataclass(slots=True)

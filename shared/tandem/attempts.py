@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from tandem.contexts import Logger
+from tandem.crossing import Crossing
 from tandem.desk import BridgedDesk, TaskDesk
 from tandem.handlers import BlockingContext, Context, Handler
 from tandem.judging import timeout_of
@@ -95,22 +96,26 @@ class Attempt:
         handler: Handler,
         *,
         desk: TaskDesk,
-        handler_loop: asyncio.AbstractEventLoop,
+        here: Crossing,
+        there: Crossing,
         log: Logger,
         bind: Callable[[], None],
     ) -> None:
-        """Nothing runs before `launch`; `bind` is called where the handler runs."""
+        """Nothing runs before `launch`; `bind` is called where the handler runs.
+
+        `here` leads to the loop of the caller, `there` to that of async handlers.
+        """
         self.claimed = claimed
         self.handler = handler
         self.desk = desk
         self.cause: StopCause | None = None
-        self.stopped = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._handler_loop = handler_loop
+        self._here = here
+        self._there = there
         self._log = log
         self._bind = bind
-        self._ended: asyncio.Future[Ending] = self._loop.create_future()
-        self._cancel: Callable[[], None] = lambda: None
+        self._ended: asyncio.Future[Ending] = here.loop.create_future()
+        self._stopped_or_ended: asyncio.Future[None] = here.loop.create_future()
+        self._cancel: Callable[[], None] = _nothing
 
     @property
     def ended(self) -> asyncio.Future[Ending]:
@@ -123,17 +128,16 @@ class Attempt:
         None where it does not end within `stop_seconds` although it was asked to.
         """
         span = timeout_of(self.claimed, self.handler)
-        limit = span.total_seconds() if span else None
-        stopped = asyncio.create_task(self.stopped.wait())
+        timer = span and self._here.loop.call_later(
+            span.total_seconds(), self.stop, StopCause.TIMEOUT
+        )
         try:
-            first: set[asyncio.Future[Any]] = {self.ended, stopped}
-            await asyncio.wait(
-                first, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-            )
-            self.stop(StopCause.TIMEOUT)
-            await asyncio.wait({self.ended}, timeout=stop_seconds)
+            await self._stopped_or_ended
         finally:
-            stopped.cancel()
+            if timer:
+                timer.cancel()
+        if not self.ended.done():
+            await asyncio.wait({self.ended}, timeout=stop_seconds)
         return self.ended.result() if self.ended.done() else None
 
     def launch(self) -> None:
@@ -153,21 +157,25 @@ class Attempt:
             self.desk.drain()
         else:
             self.desk.close()
-        self.stopped.set()
+        self._let_on()
         self._cancel()
+
+    def _let_on(self) -> None:
+        if not self._stopped_or_ended.done():
+            self._stopped_or_ended.set_result(None)
 
     def _launch_async(self) -> None:
         cancelled = asyncio.Event()
         context = Context(
             **self._facts(),
-            desk=BridgedDesk(self.desk, self._loop),
+            desk=BridgedDesk(self.desk, self._here.loop),
             cancelled=cancelled,
         )
         tasks: list[asyncio.Task[Any]] = []
 
         def start() -> None:
             RUNNING.set(self.claimed)
-            task = self._handler_loop.create_task(self._run_async(context))
+            task = self._there.loop.create_task(self._run_async(context))
             task.add_done_callback(self._note_async)
             tasks.append(task)
 
@@ -175,8 +183,8 @@ class Attempt:
             cancelled.set()
             tasks[0].cancel()
 
-        self._cancel = lambda: _call(self._handler_loop, cancel)
-        _call(self._handler_loop, start)
+        self._cancel = lambda: self._there.call(cancel)
+        self._there.call(start)
 
     async def _run_async(self, context: Context) -> Ending:
         self._bind()
@@ -188,12 +196,12 @@ class Attempt:
     def _note_async(self, task: asyncio.Task[Any]) -> None:
         # Cancelled before its first step, a task has no result.
         ending = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
-        _call(self._loop, self._note, ending)
+        self._here.call(self._note, ending)
 
     def _launch_blocking(self) -> None:
         cancelled = threading.Event()
         context = BlockingContext(
-            **self._facts(), desk=self.desk, cancelled=cancelled, loop=self._loop
+            **self._facts(), desk=self.desk, cancelled=cancelled, loop=self._here.loop
         )
         self._cancel = cancelled.set
         in_thread(self._run_blocking, context)
@@ -204,11 +212,13 @@ class Attempt:
             ending: Ending = Returned(self.handler.function(context))
         except BaseException as error:  # noqa: BLE001 - all of it is the handler's
             ending = Raised(error)
-        _call(self._loop, self._note, ending)
+        self._here.call(self._note, ending)
 
     def _note(self, ending: Ending) -> None:
         if not self._ended.done():
             self._ended.set_result(ending)
+            self._let_on()
+        self._cancel = _nothing
 
     def _facts(self) -> dict[str, Any]:
         claimed = self.claimed
@@ -225,6 +235,10 @@ class Attempt:
             "external_id": claimed.external_id or "",
             "log": self._log,
         }
+
+
+def _nothing() -> None:
+    """An attempt that has ended cannot be cancelled, and need not be held."""
 
 
 def _call(

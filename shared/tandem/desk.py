@@ -65,13 +65,15 @@ class TaskDesk:
         self._closed = False
         self._draining = False
         self._begun: dict[str, float] = {}
-        self._progress = PacedProgress(self._write_progress, pace=pace)
+        self._pace = pace
+        self._progress: PacedProgress | None = None
         self.kept_bytes = 0
 
     def close(self) -> None:
         """From here on every word is met with AttemptStopped."""
         self._closed = True
-        self._progress.rest()
+        if self._progress is not None:
+            self._progress.rest()
 
     def drain(self) -> None:
         """From here on a step that ends badly was cut off: it is left as running."""
@@ -121,6 +123,8 @@ class TaskDesk:
             raise ValueError(f"progress is from 0 to 1, not {fraction!r}")
         if self._closed:
             raise AttemptStopped
+        if self._progress is None:
+            self._progress = PacedProgress(self._write_progress, pace=self._pace)
         await self._progress.say(float(fraction))
 
     async def settle(self) -> None:
@@ -129,7 +133,8 @@ class TaskDesk:
         Raises:
             AttemptStopped: the claim is not held.
         """
-        await self._progress.flush()
+        if self._progress is not None:
+            await self._progress.flush()
 
     async def annotate(self, texts: Mapping[str, str]) -> None:
         _check_annotations(texts)

@@ -109,6 +109,8 @@ async def open_pool(
         lock_timeout=lock_timeout,
         by_keys=by_keys,
         pooler=settings.pooler,
+        # Neither service sets, listens or locks but within a transaction.
+        cleans=False,
     )
     try:
         yield pool

@@ -15,6 +15,8 @@ from tests.support.postgres_log import PostgresLog
 from tests.support.processors import TYPES, claim, join, run_task, status
 from tests.support.until import until
 
+SECOND = timedelta(seconds=1)
+
 # In the order given, each due a millisecond after the one before, all in the past.
 MAKE_DUE = """
 UPDATE tandem.task_status AS s
@@ -213,6 +215,25 @@ async def test_due_work_leaves_out_what_this_processor_may_not_run(
     assert [each.task_id for each in found] == [due]
 
 
+async def test_what_will_soon_be_due_is_found_ahead_with_its_wait(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    soon = await create_task(creator_pool, start_delay=timedelta(minutes=10))
+    await create_task(creator_pool, start_delay=timedelta(hours=1))
+
+    (found,) = await claims.read_due(
+        processor_pool,
+        queues=["default"],
+        types=["echo"],
+        suspects=True,
+        limit=10,
+        ahead=1800,
+    )
+
+    assert found.task_id == soon
+    assert 500 < found.wait <= 600
+
+
 async def _due(
     pool: asyncpg.Pool, *, suspects: bool = True, urgent_first: bool = False
 ) -> list[Due]:
@@ -305,7 +326,7 @@ async def test_the_due_scan_goes_by_the_due_index(
     await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
 
     plan = await processor_pool.fetch(
-        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20, True
+        f"EXPLAIN {claims.READ_DUE}", ["default"], TYPES, True, 20, SECOND, True
     )
 
     text = "\n".join(row[0] for row in plan)

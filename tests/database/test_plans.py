@@ -51,6 +51,7 @@ UNKNOWN: Final = [uuid4() for _ in range(100)]
 
 WEEK: Final = timedelta(days=7)
 MINUTE: Final = timedelta(minutes=1)
+SECOND: Final = timedelta(seconds=1)
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 HELD: Final = (RUNNING[0], 1, PROCESSOR)
@@ -151,7 +152,7 @@ PROCESSOR_CASES: Final = {
         claims.READ_UNCLAIMED, [*OPEN, *UNKNOWN], by="task_status_pkey", blocks=1000
     ),
     "due work": case(
-        claims.READ_DUE, ["default"], ["echo", "mail"], False, 32, True,
+        claims.READ_DUE, ["default"], ["echo", "mail"], False, 32, SECOND, True,
         by="task_status_due tasks_pkey", blocks=1500,
     ),
     "a report": case(

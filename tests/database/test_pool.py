@@ -88,10 +88,18 @@ async def test_a_session_whose_settings_did_not_take_is_refused(
         await connection.close()
 
 
+@pytest.mark.parametrize("cleans", [True, False])
 async def test_a_cancelled_statement_leaves_no_open_transaction(
-    single: asyncpg.Pool,
+    database: Database, cleans: bool
 ) -> None:
     """The next user of the connection gets a session in a known state."""
+    async with await create_pool(
+        database.creator_url, size=1, application_name="tandem-tests", cleans=cleans
+    ) as single:
+        await _assert_closed_when_cancelled(single)
+
+
+async def _assert_closed_when_cancelled(single: asyncpg.Pool) -> None:
     started = asyncio.Event()
 
     async def hang() -> None:
@@ -110,6 +118,19 @@ async def test_a_cancelled_statement_leaves_no_open_transaction(
             assert not connection.is_in_transaction()
             assert await connection.fetchval("SHOW search_path") == "pg_catalog"
             assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_pool_that_does_not_clean_rolls_back_what_was_left_open(
+    database: Database,
+) -> None:
+    async with await create_pool(
+        database.creator_url, size=1, application_name="tandem-tests", cleans=False
+    ) as single:
+        async with single.acquire() as connection:
+            await connection.execute("BEGIN; SET LOCAL search_path = public")
+        async with single.acquire() as connection:
+            assert not connection.is_in_transaction()
+            assert await connection.fetchval("SHOW search_path") == "pg_catalog"
 
 
 async def test_a_killed_session_is_replaced(

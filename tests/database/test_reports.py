@@ -11,9 +11,11 @@ import pytest
 from tandem import limits
 from tandem.errors import LeaseLost, ResultConflict
 from tandem.outcomes import Outcome, Reason, given_back
+from tandem.postgres.pool import create_pool
 from tandem.states import TaskState
 from tandem_processor import reports, steps
-from tests.factories import create_task
+from tests.factories import create_many, create_task
+from tests.support.cluster import Database
 from tests.support.processors import (
     cancel,
     claim,
@@ -291,3 +293,29 @@ async def test_annotations_add_up_over_attempts_and_survive_the_report(
     row = await status(processor_pool, claimed.task_id)
     assert json.loads(row["annotations"]) == {"a": "1", "b": "2"}
     assert row["result"] == "{}"
+
+
+async def test_a_report_never_reads_the_whole_table_however_old_the_statistics(
+    database: Database,
+    creator_pool: asyncpg.Pool,
+    owner_pool: asyncpg.Pool,
+) -> None:
+    """Counted while nothing ran, RUNNING is a state that hardly any task is in."""
+    task_ids = await create_many(creator_pool, 3000)
+    await owner_pool.execute("ANALYZE tandem.task_status; ANALYZE tandem.tasks")
+    async with await create_pool(
+        database.processor_url, size=1, application_name="tandem-tests", by_keys=True
+    ) as pool:
+        me = await join(pool)
+        outcomes = [
+            outcome(claimed) for claimed in await claim(pool, me, *task_ids[:300])
+        ]
+        plan = await pool.fetch(
+            f"EXPLAIN {reports.REPORT}",
+            me,
+            *reports._columns(outcomes),
+        )
+
+    text = "\n".join(row[0] for row in plan)
+    assert "task_status_pkey" in text
+    assert "Seq Scan on task_status" not in text

@@ -22,7 +22,7 @@ from tests.support.processor import LIMIT, working
 
 STARTS = {"announced": None, "due": timedelta(milliseconds=1)}
 
-BACKLOG = 500
+BACKLOG = 3000
 
 MOST_TURNS = {"due": 2, "announced": BACKLOG}
 """An id that was given back is announced again after a second, which is many turns."""

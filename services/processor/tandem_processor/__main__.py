@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from typing import Final
 
 import uvloop
 
@@ -14,6 +16,9 @@ from tandem.server import stop_signal
 from tandem.starting import CannotRun, exit_code
 from tandem_processor.running import run_processor
 from tandem_processor.settings import ProcessorSettings
+
+COLLECT_AFTER: Final = (20_000, 20, 20)
+"""Objects more than were freed, and rounds of the younger generation."""
 
 
 async def serve(settings: ProcessorSettings, handlers: Handlers) -> None:
@@ -33,8 +38,20 @@ def run() -> int:
         handlers = load_handlers(settings.handlers)
     except BadHandlers as fault:
         raise CannotRun(f"TANDEM_HANDLERS: {fault}") from fault
+    _collect_rarely()
     uvloop.run(serve(settings, handlers))
     return 0
+
+
+def _collect_rarely() -> None:
+    """Spare the garbage collector what will never be garbage, and most of its rounds.
+
+    What attempts leave behind is in no circle. With Python's own thresholds the
+    collector took half of the processor's time, and found nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def main() -> int:

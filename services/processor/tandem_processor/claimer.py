@@ -47,6 +47,9 @@ class Claimer:
         self.lock = asyncio.Lock()
         """Held while a claim is under way: whoever has it knows of every claim."""
 
+        self.begun = 0
+        """How many claims were ever sent, whatever became of them."""
+
         self.closed = False
         """Set when the process drains: nothing more is claimed."""
 
@@ -85,6 +88,7 @@ class Claimer:
         limit: int,
         suspects: bool = False,
     ) -> Sequence[Claimed]:
+        self.begun += 1
         claimed = await claims.claim(
             self._pool,
             self._processor_id,

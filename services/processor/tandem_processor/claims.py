@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -78,15 +79,17 @@ WHERE s.task_id = ANY ($1::uuid[])
 # The few that are longest due in each lane, and of these the most urgent, or the
 # longest due of all.
 READ_DUE: Final = """
-SELECT d.task_id, d.type, d.crashes > 1 AS is_suspect
+SELECT d.task_id, d.type, d.is_suspect, d.wait
 FROM tandem.lanes AS l
 LEFT JOIN tandem.queues AS q ON q.queue = l.queue
 CROSS JOIN LATERAL (
-    SELECT s.task_id, t.type, s.crashes, s.due_time
+    SELECT
+        s.task_id, t.type, s.crashes > 1 AS is_suspect, s.due_time,
+        greatest(extract(epoch FROM s.due_time - now()), 0)::float8 AS wait
     FROM tandem.task_status AS s
     JOIN tandem.tasks AS t ON t.task_id = s.task_id
     WHERE s.lane_id = l.lane_id
-      AND s.due_time <= now()
+      AND s.due_time <= now() + $5::interval
       AND t.type = ANY ($2::text[])
       AND (s.crashes <= 1 OR $3)
     ORDER BY s.due_time
@@ -94,7 +97,7 @@ CROSS JOIN LATERAL (
 ) AS d
 WHERE l.queue = ANY ($1::text[])
   AND q.paused IS NOT TRUE
-ORDER BY CASE WHEN $5 THEN l.priority END, d.due_time
+ORDER BY d.wait > 0, CASE WHEN $6 THEN l.priority END, d.due_time
 LIMIT $4
 """
 
@@ -116,11 +119,13 @@ class Unclaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A task that may be claimed by now."""
+    """A task that may be claimed by now, or soon."""
 
     task_id: UUID
     type: str
     is_suspect: bool
+    wait: float
+    """Seconds until it is due, by the database's clock; 0: it is."""
 
 
 async def claim(
@@ -164,8 +169,16 @@ async def read_due(
     types: Sequence[str],
     suspects: bool,
     limit: int,
+    ahead: float = 0,
     urgent_first: bool = False,
 ) -> list[Due]:
-    """The tasks longest due that this processor may run; suspects only if they may."""
-    rows = await pool.fetch(READ_DUE, queues, types, suspects, limit, urgent_first)
+    """Of the longest due in each lane those that this processor may run; suspects if they may.
+
+    The most urgent come first, or else the longest due. After them come those that
+    will be due within `ahead` seconds.
+    """
+    span = timedelta(seconds=ahead)
+    rows = await pool.fetch(
+        READ_DUE, queues, types, suspects, limit, span, urgent_first
+    )
     return [Due(**dict(row)) for row in rows]

@@ -19,7 +19,11 @@ from tandem_processor.slots import Share, Slots
 log = structlog.get_logger()
 
 POLL_SECONDS: Final = 0.25
-"""The longest that a due task waits for a processor with room."""
+"""Between two scans while there is no room, or what is due could not be had."""
+
+AHEAD_SECONDS: Final = 1.25
+"""So far ahead a scan looks, and so long the next one may wait: what others put back
+meanwhile waits no longer for a processor with room."""
 
 OLDEST_EVERY: Final = 4
 """One scan in so many looks for what is longest due, however urgent the rest is."""
@@ -55,6 +59,7 @@ class DueWork:
         self._queues = queues
         self._is_next = False
         self._scans = 0
+        self._next = AHEAD_SECONDS
 
     async def run(self) -> None:
         while True:
@@ -67,7 +72,7 @@ class DueWork:
             self._slots.release()
             if not more:
                 await asyncio.sleep(PACE_SECONDS)
-                await happens(reopened, POLL_SECONDS - PACE_SECONDS)
+                await happens(reopened, max(self._next - PACE_SECONDS, 0))
             elif not self._slots.free:
                 await self._wait_for_slot()
 
@@ -82,17 +87,22 @@ class DueWork:
         """Claim what is due and has room. Answers whether more is likely to be due."""
         room, shares = self._slots.free, self._slots.open_shares()
         if not shares or self._claimer.closed:
+            self._next = POLL_SECONDS
             return False
         # A look without room takes nothing, so it is no turn.
         self._scans += room > 0
-        due = await claims.read_due(
+        found = await claims.read_due(
             self._pool,
             queues=self._queues,
             types=[type_ for share in shares for type_ in share.types],
             suspects=self._slots.may_run_suspect,
             limit=max(room, 1),
+            ahead=AHEAD_SECONDS,
             urgent_first=self._scans % OLDEST_EVERY > 0,
         )
+        due = [each for each in found if not each.wait]
+        waits = [each.wait or POLL_SECONDS for each in found]
+        self._next = min(waits, default=AHEAD_SECONDS)
         if not room:
             # Enough to know that a slot is to be kept.
             return bool(due)

@@ -55,6 +55,9 @@ class Surroundings:
 
     settings: ProcessorSettings
     pool: asyncpg.Pool
+    work_pool: asyncpg.Pool
+    """For statements that find their tasks by keys."""
+
     heart_pool: asyncpg.Pool
     """For heartbeats alone: they never wait behind the words of handlers."""
 
@@ -81,10 +84,11 @@ class Life:
         self.processor_id = processor_id
         self._surroundings = surroundings
         self._settings = surroundings.settings
-        self._pool = pool = surroundings.pool
+        self._pool = surroundings.pool
+        self._work_pool = work_pool = surroundings.work_pool
         self._handlers = surroundings.handlers
         self._reporter = Reporter(
-            pool,
+            work_pool,
             processor_id,
             on_moved=surroundings.on_moved,
             worked=surroundings.worked,
@@ -92,7 +96,7 @@ class Life:
         self._slots = Slots(self._handlers, concurrency=self._settings.concurrency)
         self.runner = self._make_runner()
         self._claimer = Claimer(
-            pool,
+            work_pool,
             processor_id,
             slots=self._slots,
             runner=self.runner,
@@ -114,7 +118,7 @@ class Life:
             self._make_cancelling(),
             self._make_due_work(),
             self._make_reconciler(),
-            Lookout(pool, queues=self._settings.queues),
+            Lookout(self._pool, queues=self._settings.queues),
         )
 
     def _make_runner(self) -> Runner:
@@ -134,11 +138,13 @@ class Life:
             share=share,
             addresses=self._settings.creator_address,
         )
-        return Intake(self._pool, membership, claimer=self._claimer, slots=self._slots)
+        return Intake(
+            self._work_pool, membership, claimer=self._claimer, slots=self._slots
+        )
 
     def _make_rounds(self) -> Rounds:
         return Rounds(
-            self._pool,
+            self._work_pool,
             self.processor_id,
             claimer=self._claimer,
             runner=self.runner,
@@ -156,7 +162,7 @@ class Life:
 
     def _make_due_work(self) -> DueWork:
         return DueWork(
-            self._pool,
+            self._work_pool,
             claimer=self._claimer,
             slots=self._slots,
             queues=self._settings.queues,
@@ -179,7 +185,7 @@ class Life:
             claim=claimed.claim,
             processor_id=self.processor_id,
         )
-        return TaskDesk(TaskBook(self._pool, hold), log=log, on_lost=on_lost)
+        return TaskDesk(TaskBook(self._work_pool, hold), log=log, on_lost=on_lost)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Join, work until told to stop, drain and leave; or end as declared dead."""

@@ -42,6 +42,7 @@ class Rounds:
         self._runner = runner
         self._reporter = reporter
         self._interval = interval
+        self._dropped_at: int | None = None
 
     async def run(self) -> None:
         while True:
@@ -55,6 +56,7 @@ class Rounds:
         """Stop what is lost; put back what nobody runs."""
         # No claim is under way, so every claimed task is in one of the two.
         async with self._claimer.lock:
+            begun = self._claimer.begun
             held, running = self._runner.held, self._runner.running
             lost = self._runner.lost
             rows = await members.read_held(self._pool, self._processor_id)
@@ -63,7 +65,11 @@ class Rounds:
             if (row.task_id, row.claim) not in held:
                 await self._put_back(row, lost.get((row.task_id, row.claim)))
         self._runner.forget(lost)
-        await members.drop_finished_batches(self._pool, self._processor_id)
+        # A claim whose answer was lost may be committed after any look at the rows:
+        # they are read each time, and only this is spared where nothing was claimed.
+        if rows or begun != self._dropped_at:
+            await members.drop_finished_batches(self._pool, self._processor_id)
+        self._dropped_at = None if rows or held else begun
 
     def _stop_lost(
         self, running: frozenset[tuple[UUID, int]], rows: Sequence[Held]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from tandem.attempts import STOP_SECONDS, Attempt
 from tandem.contexts import AttemptStopped
+from tandem.crossing import Crossing
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
@@ -64,6 +65,9 @@ class Runner:
     def __init__(self, workshop: Workshop, slots: Slots) -> None:
         self._workshop = workshop
         self._slots = slots
+        self._here = Crossing(asyncio.get_running_loop())
+        self._there = Crossing(workshop.handler_loop)
+        self._handler_log = lru_cache(_handler_log)
         # By task and claim: a task may be claimed again here before it is known
         # that the report of its last claim was kept.
         self._attempts: dict[Held, Attempt] = {}
@@ -94,27 +98,37 @@ class Runner:
 
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
-        key = (claimed.task_id, claimed.claim)
-        workshop = self._workshop
-        attempt = Attempt(
-            claimed,
-            workshop.handlers[claimed.type],
-            desk=workshop.make_desk(
-                claimed, lambda: attempt.stop(StopCause.LEASE_LOST)
-            ),
-            handler_loop=workshop.handler_loop,
-            log=log.bind(type=claimed.type, attempt=claimed.attempt),
-            bind=partial(bind_ids, claimed),
-        )
-        self._attempts[key] = attempt
+        key = _key(claimed)
+        attempt = self._attempts[key] = self._make_attempt(claimed)
         self._slots.take(claimed)
-        workshop.worked.running += 1
+        self._workshop.worked.running += 1
         attempt.ended.add_done_callback(lambda _: self._free(claimed))
         attempt.launch()
         watch = asyncio.create_task(self._watch(attempt))
         self._watches[key] = watch
-        watch.add_done_callback(lambda ended: _tell_defect(ended, claimed))
-        watch.add_done_callback(lambda _: self._watches.pop(key, None))
+        watch.add_done_callback(partial(self._let_go, claimed))
+
+    def _make_attempt(self, claimed: Claimed) -> Attempt:
+        # Nothing here may hold the attempt that it is held by: what no circle
+        # keeps is gone at its end, without the collector.
+        lose = partial(
+            self.stop, claimed.task_id, StopCause.LEASE_LOST, claim=claimed.claim
+        )
+        return Attempt(
+            claimed,
+            self._workshop.handlers[claimed.type],
+            desk=self._workshop.make_desk(claimed, lose),
+            here=self._here,
+            there=self._there,
+            log=self._handler_log(claimed.type, claimed.attempt),
+            bind=partial(bind_ids, claimed),
+        )
+
+    def _let_go(self, claimed: Claimed, watch: asyncio.Task[None]) -> None:
+        self._watches.pop(_key(claimed), None)
+        if not watch.cancelled() and (error := watch.exception()):
+            # The next round reports it as failed: it finds that nobody runs it.
+            _line(claimed).error("attempt lost by a defect", exc_info=error)
 
     def _free(self, claimed: Claimed) -> None:
         self._workshop.worked.running -= 1
@@ -151,8 +165,7 @@ class Runner:
 
     async def _watch(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
-        key = (claimed.task_id, claimed.claim)
-        bind_ids(claimed)
+        key = _key(claimed)
         start = time.monotonic()
         try:
             ending = await self._ending(attempt)
@@ -170,6 +183,7 @@ class Runner:
         self._workshop.worked.end(claimed.type, outcome, seconds)
         log.info(
             "attempt",
+            **_ids(claimed),
             type=claimed.type,
             attempt=claimed.attempt,
             claim=claimed.claim,
@@ -181,8 +195,10 @@ class Runner:
         """What the handler came to; None where it does not end although it was asked to."""
         ending = await attempt.ending(self._workshop.stop_seconds)
         if ending is None:
-            kind = attempt.claimed.type
-            log.warning("handler goes on after it was stopped", type=kind)
+            claimed = attempt.claimed
+            _line(claimed).warning(
+                "handler goes on after it was stopped", type=claimed.type
+            )
         return ending
 
     async def _report(self, attempt: Attempt, ending: Ending) -> str:
@@ -202,39 +218,52 @@ class Runner:
             with suppress(AttemptStopped):
                 await attempt.desk.settle()
         if isinstance(ending, Raised) and outcome.reason:
-            log.warning("handler failed", type=claimed.type, exc_info=ending.error)
+            _line(claimed).warning(
+                "handler failed", type=claimed.type, exc_info=ending.error
+            )
         try:
             await self._keep(attempt, outcome)
         except (LeaseLost, ResultConflict) as error:
-            log.warning("report refused", reason=error.reason)
+            _line(claimed).warning("report refused", reason=error.reason)
             return error.reason
+        if outcome.state is TaskState.PENDING:
+            self._slots.look_again()
         return outcome.reason or _word(outcome)
 
     async def _keep(self, attempt: Attempt, outcome: Outcome) -> None:
         try:
             await self._workshop.report(outcome)
         except StoreRefused as error:
-            log.warning("result refused by the database", error=str(error))
+            _line(attempt.claimed).warning(
+                "result refused by the database", error=str(error)
+            )
             failed = unstorable(
                 attempt.claimed, attempt.handler, "the database refused the result"
             )
             await self._workshop.report(failed)
 
 
+def _key(claimed: Claimed) -> Held:
+    return claimed.task_id, claimed.claim
+
+
 def bind_ids(claimed: Claimed) -> None:
     """Every line that is logged from here on names the task."""
-    bind_contextvars(task_id=str(claimed.task_id), request_id=str(claimed.request_id))
+    bind_contextvars(**_ids(claimed))
 
 
-def _tell_defect(watch: asyncio.Task[None], claimed: Claimed) -> None:
-    """The next round reports it as failed: it finds that nobody runs it."""
-    if not watch.cancelled() and (error := watch.exception()):
-        log.error(
-            "attempt lost by a defect",
-            task_id=str(claimed.task_id),
-            request_id=str(claimed.request_id),
-            exc_info=error,
-        )
+def _line(claimed: Claimed) -> structlog.stdlib.BoundLogger:
+    bound: structlog.stdlib.BoundLogger = log.bind(**_ids(claimed))
+    return bound
+
+
+def _ids(claimed: Claimed) -> dict[str, str]:
+    return {"task_id": str(claimed.task_id), "request_id": str(claimed.request_id)}
+
+
+def _handler_log(type_: str, attempt: int) -> structlog.stdlib.BoundLogger:
+    bound: structlog.stdlib.BoundLogger = log.bind(type=type_, attempt=attempt)
+    return bound
 
 
 def _word(outcome: Outcome) -> str:

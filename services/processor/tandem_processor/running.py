@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
+import asyncpg
 import structlog
 
 from tandem.attempts import HandlerLoop
@@ -48,10 +49,13 @@ async def run_processor(
         PortTaken: somebody else has the address.
     """
     async with (
-        open_pool(
-            settings, size=settings.pool_size, application_name=APPLICATION
-        ) as pool,
-        open_pool(settings, size=1, application_name=APPLICATION) as heart_pool,
+        _open_pool(settings, size=max(settings.pool_size // 2, 1)) as pool,
+        # Claims and reports find few rows by their keys. Planned for what was
+        # counted while nothing ran, a report would read the whole table.
+        _open_pool(
+            settings, size=(settings.pool_size + 1) // 2, by_keys=not settings.pooler
+        ) as work_pool,
+        _open_pool(settings, size=1) as heart_pool,
         AsyncExitStack() as stack,
     ):
         await require_privileges(pool, EXPECTED)
@@ -71,6 +75,7 @@ async def run_processor(
         surroundings = Surroundings(
             settings=settings,
             pool=pool,
+            work_pool=work_pool,
             heart_pool=heart_pool,
             handlers=handlers,
             handler_loop=handler_loop.loop,
@@ -89,6 +94,12 @@ async def run_processor(
             watch.close()
             await server.stop(CLOSE_LIMIT)
             await handler_loop.stop()
+
+
+def _open_pool(
+    settings: ProcessorSettings, *, size: int, by_keys: bool = False
+) -> AbstractAsyncContextManager[asyncpg.Pool]:
+    return open_pool(settings, size=size, application_name=APPLICATION, by_keys=by_keys)
 
 
 async def _work(

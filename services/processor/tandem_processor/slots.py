@@ -50,7 +50,7 @@ class Slots:
         """Set when the next slot is free again. Each time another one."""
 
         self.reopened = asyncio.Event()
-        """Set when what had no room although slots were free has some. As above."""
+        """Set when what is due may be had that could not be before. As above."""
 
     @property
     def free(self) -> int:
@@ -112,7 +112,11 @@ class Slots:
         """What became of this task is kept: it has survived its attempt."""
         if claimed.is_suspect:
             self._suspects -= 1
-            self.reopened = _happened(self.reopened)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Something was put back, and will be due."""
+        self.reopened = _happened(self.reopened)
 
 
 def _happened(event: asyncio.Event) -> asyncio.Event:

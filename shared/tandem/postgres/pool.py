@@ -41,6 +41,9 @@ AT_POOLER: Final = (
     " ALTER ROLE ... SET, as docs/operations.md shows, and let the pooler reconnect"
 )
 
+STATEMENTS: Final = 100
+"""Kept prepared in each session."""
+
 READ_SETTINGS: Final = """
 SELECT lower(name) AS name, setting
 FROM pg_settings
@@ -59,6 +62,7 @@ async def create_pool(
     idle_in_transaction_timeout: float = 10.0,
     pooler: bool = False,
     by_keys: bool = False,
+    cleans: bool = True,
 ) -> asyncpg.Pool:
     """Open a pool and prove its first session. The caller closes it.
 
@@ -78,6 +82,8 @@ async def create_pool(
             Settings are then those of the login, which are checked and not made, and
             no statement is kept prepared.
         by_keys: every statement finds its rows by keys, so that each is planned once.
+        cleans: False spares a round trip after each statement, where all that users
+            ever leave behind in a session is an open transaction: it is rolled back.
 
     Raises:
         PostgresUnfit: the URL cannot be understood, or the server is too old, or
@@ -110,17 +116,14 @@ async def create_pool(
             "application_name": application_name,
             **({} if pooler else settings),
         },
-        **(BEHIND_POOLER if pooler else {}),
+        statement_cache_size=0 if pooler else STATEMENTS,
+        # The next session behind a pooler is another one: there is nothing to clean.
+        reset=None if cleans and not pooler else _leave,
     )
 
 
 async def _leave(_connection: object) -> None:
-    """The next session is another one: there is nothing to clean."""
-
-
-BEHIND_POOLER: Final[Mapping[str, Any]] = MappingProxyType(
-    {"statement_cache_size": 0, "reset": _leave}
-)
+    """The session as it is."""
 
 
 def _session_settings(

@@ -9,6 +9,7 @@ from typing import Final
 
 from tandem.attempts import Attempt
 from tandem.contexts import AttemptStopped, Logger
+from tandem.crossing import Crossing
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost
 from tandem.handlers import Handler
@@ -70,7 +71,8 @@ class Trial:
             claimed,
             handler,
             desk=self._desk,
-            handler_loop=handler_loop,
+            here=Crossing(self._loop),
+            there=Crossing(handler_loop),
             log=log,
             bind=lambda: None,
         )

@@ -1,0 +1,88 @@
+"""`make bench-process`: how fast tasks are worked, by Tandem and by its peers.
+
+Everything is measured in rounds, as creation is. What no round can repeat, recovery
+and rest, is measured once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import click
+
+from benchmarks.calm import Calm
+from benchmarks.create import RESULTS
+from benchmarks.databases import databases
+from benchmarks.pair import Place
+from benchmarks.plan import Series
+from benchmarks.process_measures import COPIES, ProcessBench
+from benchmarks.process_plan import measures
+from benchmarks.process_report import report
+
+QUICK = {"tasks": 3_000, "rounds": 1, "pickups": 30, "backlog": 20_000}
+
+
+@click.command()
+@click.option("--tasks", default=15_000, help="In each drain.")
+@click.option("--rounds", default=3, help="Each is measured so many times.")
+@click.option("--pickups", default=100, help="In each measurement of them.")
+@click.option("--backlog", default=1_000_000, help="Pending, and finished, in D-2.")
+@click.option("--pinned", default=20.0, help="Seconds of traffic in D-3; 600 in full.")
+@click.option("--seconds", default=8.0, help="Of creation and processing together.")
+@click.option("--quick", is_flag=True, help="One short round: for a first look only.")
+@click.option("--only", default="", help="Measure only what has this in its name.")
+@click.option("--seed", default=1, help="Of the request ids.")
+@click.option("--again", default=6, help="Disturbed measurements that are taken again.")
+@click.option("--peers", type=click.Path(path_type=Path), help="The peers' Python.")
+@click.option("--append", is_flag=True, help=f"Append the tables to {RESULTS.name}.")
+def main(
+    *, rounds: int, quick: bool, only: str, again: int, append: bool, **given: object
+) -> None:
+    """Measure how fast tasks are processed, as ratios within this one run."""
+    # Whoever stops the run stops its servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if quick:
+        given |= QUICK
+        rounds = int(given.pop("rounds"))  # type: ignore[call-overload]
+    with _bench(**given) as bench:
+        series = _run(bench, rounds=rounds, only=only, calm=Calm(budget=again))
+        tables = report(series, bench, rounds=rounds)
+    click.echo(tables)
+    if append:
+        with RESULTS.open("a") as file:
+            file.write(f"\n{tables}")
+
+
+def _run(bench: ProcessBench, *, rounds: int, only: str, calm: Calm) -> Series:
+    series = Series()
+    for number in range(1, rounds + 1):
+        for name, take in measures(bench, is_first=number == 1):
+            if only in name or name == "drain":
+                print(f"round {number}: {name}", end="\033[K\r", file=sys.stderr)
+                series.add(calm.take(take, bench))
+    print(end="\033[K", file=sys.stderr)
+    return series
+
+
+@contextmanager
+def _bench(*, seed: int, peers: Path | None, **given: object) -> Iterator[ProcessBench]:
+    with tempfile.TemporaryDirectory(prefix="tandem-bench-") as made:
+        folder = Path(made)
+        folder.chmod(0o755)  # the account of Postgres passes through
+        with databases(folder / "postgres", COPIES) as ready:
+            yield ProcessBench(
+                place=Place(folder=folder, databases=ready),
+                peers_python=peers,
+                seeds=count(seed * 1_000_000),
+                **given,  # type: ignore[arg-type]
+            )
+
+
+if __name__ == "__main__":
+    main()
