@@ -246,3 +246,44 @@ async def test_b8_sixty_four_racing_creates_of_one_external_id_leave_one_row_and
     assert len({answer.task.task_id for answer in answers}) == 1
     assert await rows_of(services, project) == 1
     assert postgres_log.errors() == []
+
+
+async def test_b10_a_list_by_prefix_shows_what_a_workflow_made(
+    services: RunningPair, project: str
+) -> None:
+    made = await services.creators[0].BatchCreateTasks(a_workflow(project, range(3)))
+    await services.creators[1].CreateTask(
+        a_step(project, external_id="wf-1234:create_tasks:0")
+    )
+    await services.creators[1].CreateTask(a_step(f"{project}-2", external_id=STEP))
+    await services.creators[1].CreateTask(a_step(project))
+
+    listed = await services.processors[0].ListTasks(
+        processor_pb2.ListTasksRequest(
+            project=project, external_id_prefix="wf-123:", include_total=True
+        )
+    )
+
+    newest_first = [result.task.task_id for result in reversed(made.results)]
+    assert [task.task_id for task in listed.tasks] == newest_first
+    assert listed.total_size == 3
+
+
+async def test_b11_numbers_that_would_compare_equal_are_refused_by_path(
+    services: RunningPair, project: str
+) -> None:
+    """On the wire both are the same double, and one of them is a lie."""
+    request = a_step(project, external_id=STEP)
+    for number in (9007199254740992, 9007199254740993, -9007199254740992):
+        request.spec.payload["sizes"] = [number]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await services.creators[0].CreateTask(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason_of(caught.value).fields == ["spec.payload.sizes[0]"]
+
+    request.spec.payload["sizes"] = [9007199254740991]
+    answer = await services.creators[0].CreateTask(request)
+
+    assert answer.outcome == Outcome.OUTCOME_CREATED
+    assert answer.task.spec.payload["sizes"][0] == 9007199254740991
+    assert await rows_of(services, project) == 1
