@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import asyncpg
 
 from tandem.v1 import task_pb2
@@ -11,9 +9,6 @@ from tests.support.cluster import Database
 from tests.support.creator import served
 from tests.support.group_members import Member, Request, create, joined
 from tests.support.until import until
-
-if TYPE_CHECKING:
-    pass
 
 BACKLOG = 20_000
 
@@ -72,6 +67,9 @@ async def test_an_urgent_id_passes_a_backlog_that_is_being_worked(
     assert set(urgent) < set(member.seen)
 
 
+LONG_BACKLOG = 150_000
+"""Passed over in a few tenths of a second, in which a create has to come."""
+
 FIRST_PASSED = "SELECT min(k.take_id) FROM tandem.takes AS k"
 
 LAST_PASSED = """
@@ -87,7 +85,7 @@ async def test_an_urgent_id_does_not_wait_until_a_backlog_of_others_is_passed(
 ) -> None:
     """The backlog is of a type that no member runs: all of it is passed over."""
     async with served(database.creator_url) as creator:
-        await load(owner_pool)
+        await load(owner_pool, LONG_BACKLOG)
         async with joined(creator, credit=1, types=["sms"]) as member:
             await until(lambda: owner_pool.fetchval(FIRST_PASSED))
             urgent = await create(
