@@ -17,6 +17,7 @@ class Gate:
         self.address = ""
         self._arrived: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
         self._writers: list[asyncio.StreamWriter] = []
+        self._has_fallen = False
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -32,11 +33,15 @@ class Gate:
     async def _accept(
         self, _: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if self._has_fallen:
+            writer.close()
+            return
         self._writers.append(writer)
         await self._arrived.put(writer)
 
     def fall(self) -> None:
-        """Let everybody pass."""
+        """Let everybody pass, from now on."""
+        self._has_fallen = True
         for writer in self._writers:
             writer.close()
 
