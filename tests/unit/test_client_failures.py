@@ -130,7 +130,7 @@ def test_what_the_server_names_wins_over_what_the_client_adds() -> None:
     assert caught.value.metadata == {"request_id": "theirs", "more": "x"}
 
 
-def test_a_call_that_a_stopping_service_dropped_may_be_repeated() -> None:
+def test_p11_a_call_that_a_stopping_service_dropped_may_be_repeated() -> None:
     failure = failure_of(Failed(grpc.StatusCode.CANCELLED, "CANCELLED"))
 
     assert type(failure) is Unreachable
