@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ STOP_LIMIT: Final = 15
 
 ROOTS: Final = ("shared", "services/creator", "services/processor", ".")
 """Before the installed project on the path, so that the copy is what runs."""
+
+AT_ONCE: Final = 2
+"""Mutants: most of the time each waits for its own servers to start and to stop."""
 
 NOTICED: Final = 1
 """pytest's exit code for failed tests; any other says that they did not run."""
@@ -189,7 +193,10 @@ def main() -> None:
     chosen = sys.argv[1:]
     if chosen:
         patches = [p for p in patches if any(word in p.stem for word in chosen)]
-    survivors = [patch.stem for patch in patches if not try_mutant(patch)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        verdicts = list(pool.map(try_mutant, patches))
+    tried = zip(patches, verdicts, strict=True)
+    survivors = [patch.stem for patch, noticed in tried if not noticed]
     complaints = [f"survived: {', '.join(survivors)}"] if survivors else []
     if not chosen and (unbroken := find_unbroken(patches)):
         complaints.append(f"without a mutant: {', '.join(unbroken)}")

@@ -122,13 +122,16 @@ async def test_p5_a_reader_that_pruning_overtakes_is_told_so(
         async for message in messages:
             sent.extend(message.task_ids)
 
-    async with asyncio.timeout(30):
-        sent += (await anext(messages)).task_ids
-        await age(owner_pool, task_ids, days=8)
-        assert (await prune(janitor_pool)).stripped == len(task_ids)
-        with pytest.raises(ResumeTokenExpired):
-            await read_on()
-    await kept.close()
+    try:
+        async with asyncio.timeout(30):
+            sent += (await anext(messages)).task_ids
+            await age(owner_pool, task_ids, days=8)
+            assert (await prune(janitor_pool)).stripped == len(task_ids)
+            with pytest.raises(ResumeTokenExpired):
+                await read_on()
+    finally:
+        # Or its pool would wait for the connection.
+        await kept.close()
 
     assert sent == [str(task_id) for task_id in task_ids[: len(sent)]]
     assert PAGE <= len(sent) < len(task_ids)
