@@ -90,19 +90,22 @@ def of_server(counts: CallCounts, *, is_serving: bool) -> Iterator[Metric]:
     )
 
 
-def of_pool(pool: asyncpg.Pool, *, kept: int = 0) -> Iterator[Metric]:
-    """Connections to the database; `kept` are held outside the pool, and unused."""
-    idle = pool.get_idle_size() + kept
+def of_pools(*pools: asyncpg.Pool, kept: int = 0) -> Iterator[Metric]:
+    """Connections to the database; `kept` are held outside the pools, and unused."""
+    idle = sum(pool.get_idle_size() for pool in pools) + kept
     yield gauge(
         "tandem_pool_connections",
         "Open connections to the database",
-        {("in_use",): pool.get_size() - idle, ("idle",): idle},
+        {
+            ("in_use",): sum(pool.get_size() for pool in pools) - idle,
+            ("idle",): idle,
+        },
         ["state"],
     )
     yield gauge(
         "tandem_pool_connections_max",
         "The most connections that the process may have open",
-        one(pool.get_max_size()),
+        one(sum(pool.get_max_size() for pool in pools)),
     )
 
 

@@ -90,6 +90,7 @@ async def test_a_create_is_counted_from_its_call_to_its_attempt(
     for each in (creator, processor):
         assert each.total("tandem_serving") == 1
         assert 1 <= each.total("tandem_pool_connections") <= 10
+        assert each.total("tandem_pool_connections_max") == 10
         assert each.has("process_cpu_seconds_total")
 
 

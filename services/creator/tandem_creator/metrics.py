@@ -14,7 +14,7 @@ from tandem.metrics import (
     counter,
     gauge,
     histogram,
-    of_pool,
+    of_pools,
     of_server,
     one,
     shown,
@@ -43,7 +43,7 @@ class Measured:
         """Everything as it is now."""
         return [
             *of_server(self.server.counts, is_serving=self.server.is_serving),
-            *of_pool(self.pool, kept=self.kept.idle),
+            *of_pools(self.pool, kept=self.kept.idle),
             *_of_creates(self.statistics),
             *_of_batches(self.statistics, waiting=self.batcher.waiting),
             *_of_groups(self.groups),

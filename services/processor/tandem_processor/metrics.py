@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 from prometheus_client import Metric
 
-from tandem.metrics import counter, gauge, histogram, of_pool, of_server, one
+from tandem.metrics import counter, gauge, histogram, of_pools, of_server, one
 from tandem.server import Server
 from tandem_processor.figures import Figures
 from tandem_processor.worked import Worked
@@ -19,7 +19,7 @@ class Measured:
     """The parts that have something to tell."""
 
     server: Server
-    pool: asyncpg.Pool
+    pools: Sequence[asyncpg.Pool]
     worked: Worked
     concurrency: int
     figures: Figures
@@ -29,7 +29,7 @@ class Measured:
         counted = await self.figures.read()
         return [
             *of_server(self.server.counts, is_serving=self.server.is_serving),
-            *of_pool(self.pool),
+            *of_pools(*self.pools),
             *_of_claims(self.worked),
             *_of_attempts(self.worked, concurrency=self.concurrency),
             *_of_burials(self.worked),

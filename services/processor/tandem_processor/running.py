@@ -64,7 +64,7 @@ async def run_processor(
         server = Server(servicer, SERVICE, listen=settings.listen)
         measured = Measured(
             server=server,
-            pool=pool,
+            pools=(pool, work_pool),
             worked=Worked(),
             concurrency=settings.concurrency,
             figures=Figures(pool, servicer.stats),
