@@ -79,6 +79,13 @@ async def _serves(kept: Kept) -> bool:
     return True
 
 
+async def test_a_session_that_can_write_no_more_is_not_kept(kept: Kept) -> None:
+    async with kept.connected() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+
+    assert kept.idle == 0
+
+
 async def test_most_of_a_pool_is_left_to_others(pool: asyncpg.Pool, kept: Kept) -> None:
     everybody = asyncio.Barrier(SIZE)
 

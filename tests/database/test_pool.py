@@ -179,3 +179,19 @@ async def test_a_statement_past_its_time_is_cancelled(database: Database) -> Non
 
 async def test_json_stays_text(single: asyncpg.Pool) -> None:
     assert await single.fetchval("SELECT '{\"a\":1.0}'::json") == '{"a":1.0}'
+
+
+async def test_a_session_that_can_write_no_more_is_not_handed_out_again(
+    database: Database,
+) -> None:
+    """Where a primary was told to be one no more, another server may be it by now."""
+    pool = await create_pool(
+        database.creator_url, size=1, application_name="tandem-tests", cleans=False
+    )
+    async with pool:
+        first = await pool.fetchval("SELECT pg_backend_pid()")
+        kept = await pool.fetchval("SELECT pg_backend_pid()")
+        await pool.execute("SET default_transaction_read_only = on")
+        another = await pool.fetchval("SELECT pg_backend_pid()")
+
+    assert first == kept != another

@@ -10,6 +10,7 @@ import asyncpg
 
 from tandem import calls
 from tandem.errors import StoreUnavailable
+from tandem.postgres.pool import is_read_only
 
 Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy
 
@@ -57,7 +58,7 @@ class Kept:
         except BaseException:
             await _give_back(self._pool, connection)
             raise
-        if len(self._idle) < self._most:
+        if len(self._idle) < self._most and not is_read_only(connection):
             self._idle.append(connection)
         else:
             await _give_back(self._pool, connection)

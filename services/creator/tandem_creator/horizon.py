@@ -10,6 +10,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import Stopping, StoreUnavailable
+from tandem.postgres.pool import is_read_only
 from tandem_creator.connections import Kept
 from tandem_creator.store.positions import read_settled
 
@@ -145,6 +146,8 @@ class Horizon:
         self._is_stale = False
         async with self._kept.connected() as connection:
             settled = await read_settled(connection)
+            if is_read_only(connection):
+                raise StoreUnavailable("the database is read-only")
         if settled > self._settled:
             self._settled = settled
             self._wake()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from tandem.postgres.connect import (
     CONNECT_LIMIT,
@@ -122,8 +123,23 @@ async def create_pool(
     )
 
 
-async def _leave(_connection: object) -> None:
-    """The session as it is."""
+def is_read_only(connection: asyncpg.Connection | PoolConnectionProxy) -> bool:
+    """Whether nothing can be written in the next transaction of this session.
+
+    As of its last statement: a server says so by itself when that changes.
+    """
+    told = connection.get_settings()
+    names = ("default_transaction_read_only", "in_hot_standby")
+    return any(getattr(told, name, "off") == "on" for name in names)
+
+
+async def _leave(connection: asyncpg.Connection) -> None:
+    """The session as it is, but for one that can write no more.
+
+    Whoever is the primary now is found by connecting anew.
+    """
+    if is_read_only(connection):
+        connection.terminate()
 
 
 def _session_settings(
