@@ -10,7 +10,7 @@ import asyncpg
 from tandem_creator.connections import Kept, Pooled, connected
 from tests.support.cluster import Database
 
-END = "SELECT pg_terminate_backend($1, 10_000)"
+END = "SELECT pg_terminate_backend($1, 10000)"
 
 
 def die(connection: Pooled, database: Database) -> None:
