@@ -271,7 +271,7 @@ def test_a_batch_that_failed_names_the_id_to_repeat_the_whole_list_with(
         repeated.result(LIMIT)
 
 
-def test_grpc_itself_repeats_unavailable_alone() -> None:
+def test_grpc_itself_repeats_what_a_service_that_is_away_or_stops_answers() -> None:
     config = dict(options(["127.0.0.1:1"]))["grpc.service_config"]
 
-    assert '"retryableStatusCodes": ["UNAVAILABLE"]' in config
+    assert '"retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]' in config

@@ -35,7 +35,8 @@ RECONNECT: Final[tuple[tuple[str, Any], ...]] = (
 def channel(target: str | Sequence[str]) -> grpc.aio.Channel:
     """An asyncio channel to one address, or to any of several.
 
-    UNAVAILABLE is repeated, up to five tries. A create that carries no id of
+    UNAVAILABLE is repeated, up to five tries, and so is the CANCELLED of a server
+    that stops. A create that carries no id of
     its own may then make two tasks: give each a request id.
 
     Raises:
