@@ -54,14 +54,20 @@ def find_binaries() -> Binaries:
     """
     if chosen := os.environ.get("PG_BINDIR"):
         return _chosen(Path(chosen))
-    for folder in _candidates():
-        major = _major(folder)
-        if major is not None and major >= OLDEST_MAJOR:
-            return Binaries(folder, major)
+    for found in usable_binaries():
+        return found
     raise NoPostgres(
         f"no PostgreSQL {OLDEST_MAJOR} or newer on this machine: install"
         f" {WHEEL.replace('_', '-')}, or set PG_BINDIR, or give a database URL"
     )
+
+
+def usable_binaries() -> Iterator[Binaries]:
+    """All usable programs, the wheel's first, then the machine's: the newest first."""
+    for folder in _candidates():
+        major = _major(folder)
+        if major is not None and major >= OLDEST_MAJOR:
+            yield Binaries(folder, major)
 
 
 def readable_binaries(found: Binaries, account: Account, *, copies: Path) -> Binaries:
