@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem import calls, limits
+from tandem.authentication.door import Door
 from tandem.measures import CallCounts
 from tandem.reflecting import MethodsFound
 
@@ -68,6 +69,7 @@ class Server:
         *,
         listen: str,
         share_port: bool = False,
+        door: Door | None = None,
     ) -> None:
         self._service = service
         self._listen = listen
@@ -79,7 +81,7 @@ class Server:
         reuse = ("grpc.so_reuseport", int(share_port))
         self._server = grpc.aio.server(options=(*OPTIONS, reuse))
         self.counts = CallCounts()
-        handlers = calls.handlers(servicer, service, self.counts)
+        handlers = calls.handlers(servicer, service, self.counts, door=door)
         self._server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         # It answers all that reflection asks of a pool; the stubs know the class only.

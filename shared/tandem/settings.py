@@ -21,6 +21,9 @@ PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
+AUTH_KINDS: Final[tuple[str, ...]] = ()
+"""Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
+
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -98,6 +101,17 @@ def log_form(raw: str) -> Literal["json", "console"]:
     raise ValueError(f"must be json or console, not {raw!r}")
 
 
+def auth_kinds(raw: str) -> tuple[str, ...]:
+    """The kinds that are named; none of `off`."""
+    if raw == "off":
+        return ()
+    found = names(raw)
+    if not set(found) <= set(AUTH_KINDS) or len(set(found)) < len(found):
+        known = ", ".join(AUTH_KINDS)
+        raise ValueError(f"must be off, or some of {known} with commas, not {raw!r}")
+    return found
+
+
 FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 PLAIN: Final[Mapping[Any, Callable[[str], Any]]] = {
@@ -117,6 +131,7 @@ Address: TypeAlias = Annotated[str, address]
 LocalAddress: TypeAlias = Annotated[str, local_address]
 Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
 DatabaseUrl: TypeAlias = Annotated[str, database_url]
+AuthKinds: TypeAlias = Annotated[tuple[str, ...] | None, auth_kinds]
 LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
 
 
@@ -132,6 +147,9 @@ class Settings:
 
     listen: Address
     """The address to serve on. Port 0 takes a free one."""
+
+    auth: AuthKinds = None
+    """`off`, or the kinds of credentials that are accepted. Not set: off, on loopback alone."""
 
     pool_size: Count = 10
     """The most database connections this process will hold."""

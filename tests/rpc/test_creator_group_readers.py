@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tandem import calls
+from tandem import entering
 from tandem.access import ACTIONS, ANONYMOUS, Caller, Scope
 from tandem.v1 import creator_pb2 as pb
 from tests.support.cluster import Database
@@ -24,7 +24,7 @@ def only_in(project: str) -> Caller:
 def calling(caller: Caller) -> Iterator[None]:
     """Whoever makes a call within the block is this one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "ANONYMOUS", caller)
+        patch.setattr(entering, "ANONYMOUS", caller)
         yield
 
 

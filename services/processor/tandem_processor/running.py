@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from tandem.attempts import HandlerLoop
+from tandem.authentication.kinds import opened_door, require_choice
 from tandem.handlers import Handlers
 from tandem.scraping import scraped
 from tandem.server import Server
@@ -45,9 +46,11 @@ async def run_processor(
     given back, and no attempt is spent.
 
     Raises:
+        InvalidSettings: it would serve everybody, and nobody has said so.
         WrongPrivileges: the login is not exactly as the processor's should be.
         PortTaken: somebody else has the address.
     """
+    require_choice(settings)
     async with (
         _open_pool(settings, size=max(settings.pool_size // 2, 1)) as pool,
         # Claims and reports find few rows by their keys. Planned for what was
@@ -61,7 +64,8 @@ async def run_processor(
         await require_privileges(pool, EXPECTED)
         watch, cancel_bell = Watch(pool), CancelBell()
         servicer = ProcessorServicer(pool, watch, cancel_bell)
-        server = Server(servicer, SERVICE, listen=settings.listen)
+        door = await stack.enter_async_context(opened_door(settings, pool))
+        server = Server(servicer, SERVICE, listen=settings.listen, door=door)
         measured = Measured(
             server=server,
             pools=(pool, work_pool),
