@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from tandem.access import ANONYMOUS, current_caller
+from tandem.call_spans import note_outcome, traced
 from tandem.errors import (
     InvalidRequest,
     StoreRefused,
@@ -95,7 +96,7 @@ def _handler(
         method.name, is_stream=method.client_streaming or method.server_streaming
     )
     handler: grpc.RpcMethodHandler[Any, Any] = make(
-        wrap(behaviour, _Record(method.name, counted)),
+        traced(wrap(behaviour, _Record(method.name, counted)), method),
         request_deserializer=guarded(GetMessageClass(method.input_type)),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
@@ -122,6 +123,7 @@ class _Record:
     def __call__(self, outcome: str, start: float) -> None:
         seconds = time.monotonic() - start
         self.counts.end(outcome, seconds)
+        note_outcome(outcome)
         log.info(
             "call",
             method=self.method,
