@@ -6,7 +6,8 @@ https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,7 +23,7 @@ from tandem.traceparents import sent_traceparent
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any, Context], Awaitable[Message]]
-Stream = Callable[[Any, Context], AsyncIterator[Message]]
+Stream = Callable[[Any, Context], AsyncGenerator[Message, None]]
 
 FAULTS: Final = frozenset(
     {
@@ -80,11 +81,13 @@ def _traced_unary(behaviour: Unary, name: str) -> Unary:
 
 
 def _traced_stream(behaviour: Stream, name: str) -> Stream:
-    async def answers(request: Any, context: Context) -> AsyncIterator[Message]:
+    async def answers(request: Any, context: Context) -> AsyncGenerator[Message, None]:
         span = _begin(name, context)
         try:
-            async for response in behaviour(request, context):
-                yield response
+            # Closed first: whoever leaves a stream leaves this one, not that within.
+            async with aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    yield response
         finally:
             _end(span, context)
 

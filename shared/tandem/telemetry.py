@@ -45,10 +45,12 @@ LINE_SECONDS: Final = 60.0
 
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
-# The first would repeat the headers, in which passwords are, where they are malformed.
-TALKATIVE: Final = ("opentelemetry.util",)
-# These log each try and each span; `traces not exported` says it once a minute.
-REPETITIVE: Final = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal")
+# It repeats malformed headers, and in headers are passwords.
+INDISCREET: Final = "opentelemetry.util"
+# It logs each try.
+REPETITIVE: Final = "opentelemetry.exporter"
+# It logs that its queue is full, and nothing else that matters.
+QUEUE: Final = "opentelemetry.sdk._shared_internal"
 
 KINDS: Final = MappingProxyType(
     {
@@ -108,7 +110,6 @@ class Telemetry:
     """The spans of this process, and their way out of it."""
 
     def __init__(self, service: str, exporter: SpanExporter) -> None:
-        """From here on spans that handlers make themselves go the same way."""
         self._exporter = exporter
         self._provider = TracerProvider(
             resource=Resource.create(_attributes(service, os.environ)),
@@ -117,6 +118,9 @@ class Telemetry:
         # A bounded queue: what does not fit is dropped, and nobody waits.
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("tandem", version("tandem-tasks"))
+
+    def take_all(self) -> None:
+        """Spans that handlers make themselves go the same way from here on."""
         trace.set_tracer_provider(self._provider)
 
     def begin(
@@ -130,11 +134,11 @@ class Telemetry:
         )
         return ExportedSpan(span)
 
-    def close(self) -> None:
-        """Send what waits, for FLUSH_SECONDS at most."""
+    def close(self, within: float = FLUSH_SECONDS) -> None:
+        """Send what waits, for so many seconds at most."""
         flush = threading.Thread(target=self._provider.shutdown, daemon=True)
         flush.start()
-        flush.join(FLUSH_SECONDS)
+        flush.join(within)
         if flush.is_alive():
             # It cuts off what is being sent, and what waits to be sent again.
             self._exporter.shutdown()
@@ -149,6 +153,7 @@ class PatientExporter(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._clock = clock
+        self._lock = threading.Lock()
         self._lost = 0
         self._quiet_until = 0.0
 
@@ -162,12 +167,20 @@ class PatientExporter(SpanExporter):
             self._tell(len(spans), why)
         return result
 
+    def hear(self, _: logging.LogRecord) -> bool:
+        """A filter of the queue's log: what it has to say is told here."""
+        self._tell(1, "queue full")
+        return False
+
     def _tell(self, lost: int, why: str) -> None:
-        self._lost += lost
-        now = self._clock()
-        if now >= self._quiet_until:
-            log.warning("traces not exported", spans=self._lost, why=why)
-            self._lost, self._quiet_until = 0, now + LINE_SECONDS
+        with self._lock:
+            self._lost += lost
+            now = self._clock()
+            if now < self._quiet_until:
+                return
+            told, self._lost = self._lost, 0
+            self._quiet_until = now + LINE_SECONDS
+        log.warning("traces not exported", spans=told, why=why)
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -182,11 +195,12 @@ def start(service: str) -> Telemetry:
     for name in PROTOCOLS:
         if os.environ.get(name, "grpc") not in {"grpc", ""}:
             raise ValueError(f"{name} must be grpc: no other protocol is built in")
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    telemetry = Telemetry(service, PatientExporter(OTLPSpanExporter()))
-    for name in REPETITIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(INDISCREET).setLevel(logging.CRITICAL)
+    exporter = PatientExporter(OTLPSpanExporter())
+    logging.getLogger(REPETITIVE).setLevel(logging.CRITICAL)
+    logging.getLogger(QUEUE).addFilter(exporter.hear)
+    telemetry = Telemetry(service, exporter)
+    telemetry.take_all()
     return telemetry
 
 

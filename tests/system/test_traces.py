@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import SpanKind
 
 from tandem.client import AsyncClient, Spec, result_of
 from tandem.errors import RequestIdReused
@@ -29,6 +28,7 @@ from tests.support.running_pair import (
 )
 from tests.support.service_logs import ServiceLogs
 from tests.support.trace_handlers import SECRET, STAGES
+from tests.support.tracing import a_traceparent, ids_in, span_of
 
 HANDLERS = "tests.support.trace_handlers:handlers"
 
@@ -73,25 +73,6 @@ def client_of(pair: Pair) -> AsyncClient:
     return AsyncClient(pair.creator_address, pair.processor_address or "127.0.0.1:9")
 
 
-def a_traceparent(flags: str = "01") -> str:
-    return f"00-{token_hex(16)}-{token_hex(8)}-{flags}"
-
-
-def ids_in(traceparent: str) -> tuple[str, str]:
-    """The trace and the span."""
-    _, trace_id, span_id, _ = traceparent.split("-")
-    return trace_id, span_id
-
-
-def a_caller() -> tuple[trace.Span, str, str]:
-    """The span of a program that traces its work, and its ids."""
-    trace_id, span_id = ids_in(a_traceparent())
-    context = SpanContext(
-        int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=TraceFlags(1)
-    )
-    return NonRecordingSpan(context), trace_id, span_id
-
-
 def six_stages(**given: Any) -> Spec:
     return Spec(
         type="six-stages",
@@ -104,8 +85,9 @@ def six_stages(**given: Any) -> Spec:
 async def test_one_trace_from_a_caller_through_a_retried_task_of_six_stages(
     pair: RunningPair, client: AsyncClient, collector: Collector
 ) -> None:
-    caller, trace_id, span_id = a_caller()
-    with trace.use_span(caller):
+    caller = a_traceparent()
+    trace_id, span_id = ids_in(caller)
+    with trace.use_span(span_of(caller)):
         created = await client.create(six_stages(project="blog"))
     task = await pair.finished(created.task.task_id, at=0)
 
