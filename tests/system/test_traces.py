@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import time
@@ -18,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from tandem.client import AsyncClient, Spec, result_of
 from tandem.errors import RequestIdReused
 from tandem.pair import ANY_PORT, Logins, Pair
-from tests.packaging.tree import run
+from tests.packaging.tree import ROOT, run
 from tests.support.cluster import Cluster, Database, cloned_database
 from tests.support.collector import Collector, Told, outline, running_collector
 from tests.support.running_pair import (
@@ -29,6 +30,8 @@ from tests.support.running_pair import (
 from tests.support.service_logs import ServiceLogs
 from tests.support.trace_handlers import SECRET, STAGES
 from tests.support.tracing import a_traceparent, ids_in, span_of
+
+DOCUMENT = ROOT / "docs/traces.md"
 
 HANDLERS = "tests.support.trace_handlers:handlers"
 
@@ -285,6 +288,27 @@ async def test_a_refused_call_says_why_in_its_trace(
     assert call.values["tandem.request_id"] == request_id
     # The caller's error is none of the server's.
     assert not call.is_error
+
+
+async def test_the_document_on_traces_has_each_attribute_of_them(
+    pair: RunningPair, client: AsyncClient, collector: Collector
+) -> None:
+    traceparent = a_traceparent()
+    created = await client.create(six_stages(project="blog"), traceparent=traceparent)
+    await pair.finished(created.task.task_id, at=0)
+    told = await collector.whole(ids_in(traceparent)[0], 14)
+
+    keys = {key for each in told for key in each.values}
+    words = set(re.findall(r"`([a-z_.]+)`", DOCUMENT.read_text()))
+
+    assert len(keys) > 20
+    assert [key for key in sorted(keys) if not words & endings(key)] == []
+
+
+def endings(key: str) -> set[str]:
+    """The key, and what a document that has named a neighbour may say for it."""
+    parts = key.split(".")
+    return {key, *("." + ".".join(parts[at:]) for at in range(1, len(parts)))}
 
 
 async def test_an_attempt_after_both_services_were_restarted_is_in_the_same_trace(
