@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from tandem.authentication.door import Context, Door
+from tandem.call_spans import note_outcome, traced
 from tandem.entering import Entry
 from tandem.errors import (
     InvalidRequest,
@@ -108,7 +109,7 @@ def _handler(
     )
     entry = Entry(door, RULES[method.full_name])
     handler: grpc.RpcMethodHandler[Any, Any] = make(
-        wrap(behaviour, _Record(method.name, counted), entry),
+        traced(wrap(behaviour, _Record(method.name, counted), entry), method),
         request_deserializer=guarded(GetMessageClass(method.input_type)),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
@@ -135,6 +136,7 @@ class _Record:
     def __call__(self, outcome: str, start: float) -> None:
         seconds = time.monotonic() - start
         self.counts.end(outcome, seconds)
+        note_outcome(outcome)
         log.info(
             "call",
             method=self.method,

@@ -172,6 +172,9 @@ class Settings:
     metrics_port_file: Text = ""
     """As `port_file`, for the port of `metrics_listen`."""
 
+    traces: Flag = False
+    """Whether traces are exported, as OpenTelemetry's own variables say."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read every field.

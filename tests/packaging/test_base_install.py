@@ -93,7 +93,9 @@ def test_what_a_client_imports_is_in_the_base_install(
     assert (imported.returncode, imported.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["asyncpg", "structlog", "click", "rich"])
+@pytest.mark.parametrize(
+    "module", ["asyncpg", "structlog", "click", "rich", "opentelemetry"]
+)
 def test_what_the_services_need_is_not(base: Environment, module: str) -> None:
     imported = run(base.python, "-I", "-c", f"import {module}")
 

@@ -68,7 +68,10 @@ def asked_for(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("requirements.lock", ["server"]), ("requirements-dev.lock", ["server", "dev"])],
+    [
+        ("requirements.lock", ["server", "traces"]),
+        ("requirements-dev.lock", ["server", "dev"]),
+    ],
 )
 def test_a_lock_has_what_the_project_asks_for(name: str, extras: list[str]) -> None:
     locked = requirements(ROOT / name)
