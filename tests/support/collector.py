@@ -92,6 +92,14 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
         return await until(are_there, seconds=30)
 
+    async def first(self, name: str) -> Told:
+        """The first span of this name, once it is there."""
+
+        async def is_there() -> list[Told]:
+            return [told for told in self.told if told.span.name == name]
+
+        return (await until(is_there, seconds=30))[0]
+
 
 def _told(request: Any) -> Iterator[Told]:
     for resource in request.resource_spans:

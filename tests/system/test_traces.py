@@ -239,7 +239,7 @@ async def test_tasks_of_a_caller_without_a_trace_are_in_the_trace_of_the_call(
     created = await client.create_many(specs)
     for each in created:
         await pair.finished(each.task.task_id, at=0)
-    call = next(told for told in collector.told if told.span.name == CREATE_BATCH)
+    call = await collector.first(CREATE_BATCH)
 
     told = await collector.whole(call.trace_id, 8)
 
