@@ -139,11 +139,25 @@ class AsyncClient:
         created: list[Created] = []
         for batch in batches.split(creates):
             with naming(batch_request_id=batch_id), batches.counted_from(batch.first):
-                answer = await self._calls.answer(
-                    self._creator.BatchCreateTasks, batch.to_wire(), limit, traceparent
+                created += await self.create_batch(
+                    batch.requests, within=limit, traceparent=traceparent
                 )
-            created += map(Created.of, answer.results)
         return created
+
+    async def create_batch(
+        self,
+        creates: Sequence[creator_pb2.CreateTaskRequest],
+        *,
+        within: float | None = None,
+        traceparent: str = "",
+    ) -> Sequence[Created]:
+        """One task for each request, all or nothing. See `Client.create_batch`."""
+        request = creator_pb2.BatchCreateTasksRequest(requests=creates)
+        limit = within or self._deadlines.create_many
+        answer = await self._calls.answer(
+            self._creator.BatchCreateTasks, request, limit, traceparent
+        )
+        return [Created.of(result) for result in answer.results]
 
     async def lookup(
         self,
