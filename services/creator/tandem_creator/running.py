@@ -181,6 +181,7 @@ def _assemble(
         SERVICE,
         listen=settings.listen,
         share_port=settings.share_port,
+        credentials=server_credentials(settings),
         door=door,
     )
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)
