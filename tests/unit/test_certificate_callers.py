@@ -23,6 +23,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
 async def test_a_listed_name_is_a_caller_and_others_are_not(file: Path) -> None:
     callers = Certificates(file)
     caller = await callers.authenticate(SHOWN)
@@ -38,9 +42,9 @@ async def test_the_file_is_read_again_and_a_broken_one_changes_nothing(
 ) -> None:
     monkeypatch.setattr(watched, "LOOK_AGAIN", 0.0)
     callers = Certificates(file)
-    file.write_text("broken")
+    write(file, "broken")
     assert await callers.authenticate(SHOWN) is not None
-    file.write_text('["other"]\nscopes = ["read:*"]\n')
+    write(file, '["other"]\nscopes = ["read:*"]\n')
     assert await callers.authenticate(SHOWN) is None
 
 
