@@ -21,7 +21,7 @@ PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
-AUTH_KINDS: Final[tuple[str, ...]] = ()
+AUTH_KINDS: Final[tuple[str, ...]] = ("certificate",)
 """Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
 
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
@@ -190,6 +190,9 @@ class Settings:
 
     tls_client_ca: Text = ""
     """A PEM file: clients must show a certificate that it signed. Unset: they need none."""
+
+    certificate_callers: Text = ""
+    """A TOML file: what the bearer of which client certificate may do."""
 
     tls: Off = None
     """`off`: in the clear although the address is not loopback."""

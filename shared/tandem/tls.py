@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from tandem.authentication.kinds import is_loopback
 from tandem.settings import InvalidSettings, Settings
 from tandem.watched import Watched
 
@@ -53,15 +53,6 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
             " TANDEM_TLS=off to serve in the clear"
         )
     return None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether host:port is reached from this machine only."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials:

@@ -15,6 +15,8 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tandem import watched
+from tandem.authentication.certificates import Certificates
+from tandem.authentication.door import Door
 from tandem.server import Server
 from tandem.settings import InvalidSettings, Settings
 from tandem.tls import server_credentials
@@ -62,11 +64,12 @@ def files(tmp_path: Path, authority: Authority) -> Files:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[str]:
+async def serving(settings: Settings, door: Door | None = None) -> AsyncIterator[str]:
     server = Server(
         creator_pb2_grpc.CreatorServiceServicer(),
         SERVICE,
         listen=settings.listen,
+        door=door,
         credentials=server_credentials(settings),
     )
     port = await server.start()
@@ -185,3 +188,29 @@ def test_other_machines_are_not_served_in_the_clear_unless_by_name(listen: str) 
 @pytest.mark.parametrize("listen", ["127.0.0.2:0", "[::1]:0", "localhost:0"])
 def test_loopback_is_served_in_the_clear(listen: str) -> None:
     assert server_credentials(Settings(database_url="", listen=listen)) is None
+
+
+async def test_a_caller_is_known_by_its_certificate(
+    files: Files, authority: Authority, tmp_path: Path
+) -> None:
+    uri = "spiffe://a/reader"
+    listed = tmp_path / "callers.toml"
+    listed.write_text(f'["{uri}"]\nscopes = ["read:*"]\n')
+    door = Door([Certificates(listed)], certificates=True)
+    reader = authority.sign("r", (x509.UniformResourceIdentifier(uri),))
+    forged = authority.sign(uri, ())
+    async with serving(files.settings(mutual=True), door) as address:
+        for shown, code in (
+            (reader, grpc.StatusCode.PERMISSION_DENIED),
+            (forged, grpc.StatusCode.UNAUTHENTICATED),
+        ):
+            assert await creating(address, authority.pem, shown) is code
+
+
+async def creating(address: str, ca: bytes, shown: Signed) -> grpc.StatusCode:
+    trusted = grpc.ssl_channel_credentials(ca, shown.key, shown.certificate)
+    async with grpc.aio.secure_channel(address, trusted) as channel:
+        stub = creator_pb2_grpc.CreatorServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.CreateTask(creator_pb2.CreateTaskRequest(), timeout=LIMIT)
+    return refused.value.code()
