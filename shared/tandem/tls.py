@@ -67,7 +67,7 @@ def _credentials(settings: Settings) -> grpc.ServerCredentials:
     )
     return grpc.dynamic_ssl_server_credentials(
         watched.get(),
-        _changes(watched),
+        _changes(watched),  # type: ignore[arg-type] # None: no change; the stubs know it not
         require_client_authentication=CLIENT_CA in files,
     )
 
