@@ -69,10 +69,12 @@ class Server:
         *,
         listen: str,
         share_port: bool = False,
+        credentials: grpc.ServerCredentials | None = None,
         door: Door | None = None,
     ) -> None:
         self._service = service
         self._listen = listen
+        self._credentials = credentials
         self.is_serving = False
         """What health says."""
 
@@ -99,12 +101,17 @@ class Server:
             PortTaken: somebody else has the address.
         """
         try:
-            port = self._server.add_insecure_port(self._listen)
+            port = self._bind()
         except RuntimeError as error:
             raise PortTaken(self._listen) from error
         await self.set_serving(serving=False)
         await self._server.start()
         return port
+
+    def _bind(self) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(self._listen)
+        return self._server.add_secure_port(self._listen, self._credentials)
 
     async def set_serving(self, *, serving: bool) -> None:
         """Say in health whether calls can succeed now."""

@@ -21,7 +21,7 @@ PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
-AUTH_KINDS: Final[tuple[str, ...]] = ()
+AUTH_KINDS: Final[tuple[str, ...]] = ("certificate",)
 """Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
 
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
@@ -93,6 +93,12 @@ def database_url(raw: str) -> str:
     return raw
 
 
+def off(raw: str) -> Literal["off"]:
+    if raw != "off":
+        raise ValueError(f"must be off, or not set, not {raw!r}")
+    return "off"
+
+
 def log_form(raw: str) -> Literal["json", "console"]:
     if raw == "json":
         return "json"
@@ -132,6 +138,7 @@ LocalAddress: TypeAlias = Annotated[str, local_address]
 Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
 DatabaseUrl: TypeAlias = Annotated[str, database_url]
 AuthKinds: TypeAlias = Annotated[tuple[str, ...] | None, auth_kinds]
+Off: TypeAlias = Annotated[Literal["off"] | None, off]
 LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
 
 
@@ -174,6 +181,21 @@ class Settings:
 
     traces: Flag = False
     """Whether traces are exported, as OpenTelemetry's own variables say."""
+
+    tls_cert: Text = ""
+    """A PEM file: the server's certificate, and those between it and its CA."""
+
+    tls_key: Text = ""
+    """A PEM file: the key of that certificate."""
+
+    tls_client_ca: Text = ""
+    """A PEM file: clients must show a certificate that it signed. Unset: they need none."""
+
+    certificate_callers: Text = ""
+    """A TOML file: what the bearer of which client certificate may do."""
+
+    tls: Off = None
+    """`off`: in the clear although the address is not loopback."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

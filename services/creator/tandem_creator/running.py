@@ -16,6 +16,7 @@ from tandem.authentication.kinds import opened_door, require_choice
 from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import open_pool, proven_first
+from tandem.tls import server_credentials
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
 from tandem_creator.bell import Bell, Listener
@@ -181,6 +182,7 @@ def _assemble(
         SERVICE,
         listen=settings.listen,
         share_port=settings.share_port,
+        credentials=server_credentials(settings),
         door=door,
     )
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)

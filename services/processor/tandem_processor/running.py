@@ -15,6 +15,7 @@ from tandem.handlers import Handlers
 from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import announce, open_pool, require_privileges
+from tandem.tls import server_credentials
 from tandem.v1 import processor_pb2
 from tandem_processor.cancelling import CancelBell
 from tandem_processor.figures import Figures
@@ -65,7 +66,13 @@ async def run_processor(
         watch, cancel_bell = Watch(pool), CancelBell()
         servicer = ProcessorServicer(pool, watch, cancel_bell)
         door = await stack.enter_async_context(opened_door(settings, pool))
-        server = Server(servicer, SERVICE, listen=settings.listen, door=door)
+        server = Server(
+            servicer,
+            SERVICE,
+            listen=settings.listen,
+            credentials=server_credentials(settings),
+            door=door,
+        )
         measured = Measured(
             server=server,
             pools=(pool, work_pool),

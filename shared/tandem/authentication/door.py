@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
 from structlog.contextvars import bind_contextvars
 
 from tandem.access import Caller
+from tandem.authentication.certificates import identities
 from tandem.authentication.presenting import Authenticator, Presented
 from tandem.errors import Unauthenticated
 
@@ -21,9 +22,6 @@ REFUSAL: Final = (
 """The same for all who are refused. Why, stands in the log."""
 
 BEARER: Final = "bearer "
-
-IDENTITIES: Final = ("peer_uri", "peer_dns", "x509_common_name")
-"""Where gRPC puts the names of a certificate, in the order in which they are looked at."""
 
 
 class Door:
@@ -65,7 +63,7 @@ def _presented(context: Context, *, certificates: bool) -> Presented:
     bearer = _bearer(context)
     if not certificates:
         return Presented(bearer)
-    return Presented(bearer, _identities(context.auth_context() or {}))
+    return Presented(bearer, identities(context.auth_context() or {}))
 
 
 def _bearer(context: Context) -> str:
@@ -75,11 +73,3 @@ def _bearer(context: Context) -> str:
         raise Unauthenticated("more than one authorization")
     text = str(found[0]) if found else ""
     return text[len(BEARER) :].strip() if text[:7].lower() == BEARER else ""
-
-
-def _identities(shown: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
-    return tuple(
-        name.decode(errors="replace")
-        for kind in IDENTITIES
-        for name in shown.get(kind, ())
-    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import asyncpg
 import structlog
 
+from tandem.authentication.certificates import Certificates
 from tandem.authentication.door import Door
 from tandem.authentication.presenting import Authenticator
 from tandem.settings import AUTH_KINDS, InvalidSettings, Settings
@@ -21,7 +23,20 @@ Opener: TypeAlias = Callable[
     [Settings, asyncpg.Pool], AbstractAsyncContextManager[Authenticator]
 ]
 
-OPENERS: Final[Mapping[str, Opener]] = MappingProxyType({})
+
+@asynccontextmanager
+async def _certificates(
+    settings: Settings, _pool: asyncpg.Pool
+) -> AsyncIterator[Authenticator]:
+    if not settings.tls_client_ca or not settings.certificate_callers:
+        raise InvalidSettings(
+            "TANDEM_AUTH names certificate: set TANDEM_TLS_CLIENT_CA and"
+            " TANDEM_CERTIFICATE_CALLERS"
+        )
+    yield Certificates(Path(settings.certificate_callers))
+
+
+OPENERS: Final[Mapping[str, Opener]] = MappingProxyType({"certificate": _certificates})
 """What makes an authenticator of each kind that TANDEM_AUTH may name."""
 
 
