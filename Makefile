@@ -136,5 +136,5 @@ PIP_COMPILE = pip-compile --quiet --generate-hashes --strip-extras --allow-unsaf
 .PHONY: lock
 lock: $(DEV)  ## Renew the lock files from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(PIP_COMPILE) --extra server --extra traces --extra docs --extra dev -o requirements-dev.lock
-	$(PIP_COMPILE) --extra server -c requirements-dev.lock -o requirements.lock
+	$(PIP_COMPILE) --extra server --extra traces -c requirements-dev.lock -o requirements.lock
 	$(PIP_COMPILE) --only-build-deps --build-deps-for editable -c requirements-dev.lock -o requirements-build.lock

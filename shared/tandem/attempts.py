@@ -17,6 +17,7 @@ from tandem.desk import BridgedDesk, TaskDesk
 from tandem.handlers import BlockingContext, Context, Handler
 from tandem.judging import timeout_of
 from tandem.outcomes import Claimed, Ending, Raised, Returned, StopCause
+from tandem.spans import NO_SPAN, Span
 from tandem.threads import in_thread
 
 STOP_SECONDS: Final = 5.0
@@ -100,12 +101,15 @@ class Attempt:
         there: Crossing,
         log: Logger,
         bind: Callable[[], None],
+        span: Span = NO_SPAN,
     ) -> None:
         """Nothing runs before `launch`; `bind` is called where the handler runs.
 
         `here` leads to the loop of the caller, `there` to that of async handlers.
+        The span is entered where the handler runs, and its owner ends it.
         """
         self.claimed = claimed
+        self.span = span
         self.handler = handler
         self.desk = desk
         self.cause: StopCause | None = None
@@ -188,6 +192,7 @@ class Attempt:
 
     async def _run_async(self, context: Context) -> Ending:
         self._bind()
+        self.span.enter()
         try:
             return Returned(await self.handler.function(context))
         except BaseException as error:  # noqa: BLE001 - SystemExit would end the loop of all
@@ -208,6 +213,7 @@ class Attempt:
 
     def _run_blocking(self, context: BlockingContext) -> None:
         self._bind()
+        self.span.enter()
         try:
             ending: Ending = Returned(self.handler.function(context))
         except BaseException as error:  # noqa: BLE001 - all of it is the handler's
@@ -233,6 +239,7 @@ class Attempt:
             "labels": json.loads(claimed.labels) if claimed.labels else {},
             "title": claimed.title or "",
             "external_id": claimed.external_id or "",
+            "trace_context": claimed.trace_context or "",
             "log": self._log,
         }
 

@@ -20,7 +20,9 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tandem.access import ANONYMOUS, current_caller
+from tandem.authentication.door import Context, Door
+from tandem.call_spans import note_outcome, traced
+from tandem.entering import Entry
 from tandem.errors import (
     InvalidRequest,
     StoreRefused,
@@ -28,10 +30,10 @@ from tandem.errors import (
     TandemError,
 )
 from tandem.measures import CallCounts, MethodCounts
+from tandem.permissions import RULES
 
 log = structlog.get_logger()
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
 
@@ -76,26 +78,38 @@ def guarded(message: type[Message]) -> Callable[[bytes], Message | Malformed]:
 
 
 def handlers(
-    servicer: object, service: ServiceDescriptor, counts: CallCounts
+    servicer: object,
+    service: ServiceDescriptor,
+    counts: CallCounts,
+    *,
+    door: Door | None = None,
 ) -> grpc.GenericRpcHandler:
-    """Every method of the service, each wrapped and counted, as one handler for a server."""
+    """Every method of the service, each wrapped and counted, as one handler for a server.
+
+    Raises:
+        KeyError: nobody has said what one of the methods needs.
+    """
     methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method.name: _handler(getattr(servicer, method.name), method, counts)
+        method.name: _handler(getattr(servicer, method.name), method, counts, door)
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, dict(methods))
 
 
 def _handler(
-    behaviour: Callable[..., Any], method: MethodDescriptor, counts: CallCounts
+    behaviour: Callable[..., Any],
+    method: MethodDescriptor,
+    counts: CallCounts,
+    door: Door | None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     make = _MAKERS[method.client_streaming, method.server_streaming]
     wrap = _answers if method.server_streaming else _answer
     counted = counts.add_method(
         method.name, is_stream=method.client_streaming or method.server_streaming
     )
+    entry = Entry(door, RULES[method.full_name])
     handler: grpc.RpcMethodHandler[Any, Any] = make(
-        wrap(behaviour, _Record(method.name, counted)),
+        traced(wrap(behaviour, _Record(method.name, counted), entry), method),
         request_deserializer=guarded(GetMessageClass(method.input_type)),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
@@ -122,6 +136,7 @@ class _Record:
     def __call__(self, outcome: str, start: float) -> None:
         seconds = time.monotonic() - start
         self.counts.end(outcome, seconds)
+        note_outcome(outcome)
         log.info(
             "call",
             method=self.method,
@@ -130,12 +145,14 @@ class _Record:
         )
 
 
-def _answer(behaviour: Unary, record: _Record) -> Unary:
+def _answer(behaviour: Unary, record: _Record, entry: Entry) -> Unary:
     async def answer(request: Any, context: Context) -> Message:
         start = time.monotonic()
         try:
-            current_caller.set(ANONYMOUS)
-            response = await behaviour(_parsed(request), context)
+            await entry.admit(context)
+            parsed = _parsed(request)
+            entry.permit(parsed)
+            response = await behaviour(parsed, context)
         except asyncio.CancelledError:
             record("CANCELLED", start)
             raise
@@ -147,13 +164,17 @@ def _answer(behaviour: Unary, record: _Record) -> Unary:
     return answer
 
 
-def _answers(behaviour: Stream, record: _Record) -> Stream:
+def _answers(behaviour: Stream, record: _Record, entry: Entry) -> Stream:
     async def answers(request: Any, context: Context) -> AsyncIterator[Message]:
         start = time.monotonic()
         record.counts.open += 1
         try:
-            current_caller.set(ANONYMOUS)
-            async for response in behaviour(_parsed(request), context):
+            await entry.admit(context)
+            stay = entry.stay(context)
+            parsed = _parsed(request)
+            entry.permit(parsed)
+            async for response in behaviour(parsed, context):
+                await stay.prolong()
                 yield response
         except (asyncio.CancelledError, GeneratorExit):
             record("CANCELLED", start)

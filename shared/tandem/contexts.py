@@ -8,12 +8,17 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+from tandem import spans
 from tandem.threads import in_thread
+from tandem.traceparents import current_traceparent
 
 Answer = TypeVar("Answer")
 Given = ParamSpec("Given")
+
+REUSED: Final = "tandem.stage.reused"
+"""On a stage's span: what an earlier attempt kept was taken, and the step not run."""
 
 
 class RetryLater(Exception):
@@ -85,11 +90,22 @@ class _Facts:
     external_id: str
     log: Logger
     desk: Desk
+    trace_context: str = ""
+    """The traceparent of the call that created the task."""
 
     @property
     def idempotency_key(self) -> str:
         """The same in every attempt: for the other systems that the handler calls."""
         return self.task_id
+
+    @property
+    def traceparent(self) -> str:
+        """For the other systems that the handler calls: the place in the caller's trace.
+
+        It is of the stage or the attempt that runs here where traces are exported,
+        else of the call that created the task, and empty if that sent none.
+        """
+        return current_traceparent() or self.trace_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +129,17 @@ class Context(_Facts):
         plain function runs in a thread. Names are as those of projects; results
         and the handler's own result are at most 256 KiB together.
         """
-        kept = await self.desk.begin_stage(name)
-        if kept is not None:
-            return kept.result
-        try:
-            result = await _run(function, *args, **kwargs)
-        except BaseException as error:
-            await asyncio.shield(self.desk.fail_stage(name, error))
-            raise
-        return await self.desk.end_stage(name, result)
+        with spans.stage(name) as span:
+            kept = await self.desk.begin_stage(name)
+            span.note({REUSED: kept is not None})
+            if kept is not None:
+                return kept.result
+            try:
+                result = await _run(function, *args, **kwargs)
+            except BaseException as error:
+                await asyncio.shield(self.desk.fail_stage(name, error))
+                raise
+            return await self.desk.end_stage(name, result)
 
     async def progress(self, fraction: float) -> None:
         """Say how far the attempt is, 0 to 1. Quick ones may be merged."""
@@ -157,15 +175,17 @@ class BlockingContext(_Facts):
         **kwargs: Given.kwargs,
     ) -> Any:
         """As Context.stage, in this thread."""
-        kept = self._wait(self.desk.begin_stage(name))
-        if kept is not None:
-            return kept.result
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            self._wait(self.desk.fail_stage(name, error))
-            raise
-        return self._wait(self.desk.end_stage(name, result))
+        with spans.stage(name) as span:
+            kept = self._wait(self.desk.begin_stage(name))
+            span.note({REUSED: kept is not None})
+            if kept is not None:
+                return kept.result
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                self._wait(self.desk.fail_stage(name, error))
+                raise
+            return self._wait(self.desk.end_stage(name, result))
 
     def progress(self, fraction: float) -> None:
         """Say how far the attempt is, 0 to 1. Quick ones may be merged."""

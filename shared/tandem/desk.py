@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from tandem import limits
 from tandem.contexts import AttemptStopped, Desk, Kept, Logger
@@ -208,14 +208,28 @@ class BridgedDesk:
         await self._cross(self._desk.annotate(texts))
 
     async def _cross(self, words: Coroutine[Any, Any, Answer]) -> Answer:
-        future = asyncio.run_coroutine_threadsafe(words, self._loop)
-        answer = asyncio.wrap_future(future)
-        answer.add_done_callback(_look_at)
+        future = asyncio.run_coroutine_threadsafe(_heard(words), self._loop)
         # A handler cancelled here has done its step: what it said is still written.
-        return await asyncio.shield(answer)
+        heard = await asyncio.shield(asyncio.wrap_future(future))
+        if heard.error is not None:
+            raise heard.error
+        return cast("Answer", heard.answer)
 
 
-def _look_at(answer: asyncio.Future[Any]) -> None:
-    """A handler cancelled meanwhile never asks: to asyncio that is no forgotten error."""
-    if not answer.cancelled():
-        answer.exception()
+@dataclass(frozen=True, slots=True)
+class _Heard(Generic[Answer]):
+    """What became of a word: a handler cancelled meanwhile never asks for it.
+
+    As the error of a future it would be one that nobody retrieved, which asyncio logs
+    as a defect; also where the handlers' loop ends before its callbacks had their turn.
+    """
+
+    answer: Answer | None = None
+    error: BaseException | None = None
+
+
+async def _heard(words: Coroutine[Any, Any, Answer]) -> _Heard[Answer]:
+    try:
+        return _Heard(await words)
+    except (Exception, AttemptStopped) as error:  # noqa: BLE001 - it belongs to whoever asks
+        return _Heard(error=error)

@@ -126,6 +126,28 @@ class ExternalIdTaken(TandemError):
     reason = "EXTERNAL_ID_TAKEN"
 
 
+class Unauthenticated(TandemError):
+    """The call has no credentials, or none that are valid now. It says no more."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(TandemError):
+    """The caller's scopes do not allow this, whatever exists."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+
+class RateLimited(TandemError):
+    """The caller makes more calls than it may. Send the same request later."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "RATE_LIMITED"
+    retry_after = 1.0
+
+
 class TaskNotFound(TandemError):
     """No task that the caller may read has this id."""
 

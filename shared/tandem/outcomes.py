@@ -32,6 +32,13 @@ class Claimed:
     is_suspect: bool = False
     """A processor crashed while it ran, and it has not survived an attempt since."""
 
+    queue: str = ""
+    trace_context: str | None = None
+    """The traceparent of the call that created it."""
+
+    age: float = 0.0
+    """Seconds from its creation to this claim, by the database's clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:

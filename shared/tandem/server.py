@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem import calls, limits
+from tandem.authentication.door import Door
 from tandem.measures import CallCounts
 from tandem.reflecting import MethodsFound
 
@@ -68,9 +69,12 @@ class Server:
         *,
         listen: str,
         share_port: bool = False,
+        credentials: grpc.ServerCredentials | None = None,
+        door: Door | None = None,
     ) -> None:
         self._service = service
         self._listen = listen
+        self._credentials = credentials
         self.is_serving = False
         """What health says."""
 
@@ -79,7 +83,7 @@ class Server:
         reuse = ("grpc.so_reuseport", int(share_port))
         self._server = grpc.aio.server(options=(*OPTIONS, reuse))
         self.counts = CallCounts()
-        handlers = calls.handlers(servicer, service, self.counts)
+        handlers = calls.handlers(servicer, service, self.counts, door=door)
         self._server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         # It answers all that reflection asks of a pool; the stubs know the class only.
@@ -97,12 +101,17 @@ class Server:
             PortTaken: somebody else has the address.
         """
         try:
-            port = self._server.add_insecure_port(self._listen)
+            port = self._bind()
         except RuntimeError as error:
             raise PortTaken(self._listen) from error
         await self.set_serving(serving=False)
         await self._server.start()
         return port
+
+    def _bind(self) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(self._listen)
+        return self._server.add_secure_port(self._listen, self._credentials)
 
     async def set_serving(self, *, serving: bool) -> None:
         """Say in health whether calls can succeed now."""

@@ -21,6 +21,9 @@ PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
+AUTH_KINDS: Final[tuple[str, ...]] = ("certificate",)
+"""Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
+
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
 
 
@@ -90,12 +93,29 @@ def database_url(raw: str) -> str:
     return raw
 
 
+def off(raw: str) -> Literal["off"]:
+    if raw != "off":
+        raise ValueError(f"must be off, or not set, not {raw!r}")
+    return "off"
+
+
 def log_form(raw: str) -> Literal["json", "console"]:
     if raw == "json":
         return "json"
     if raw == "console":
         return "console"
     raise ValueError(f"must be json or console, not {raw!r}")
+
+
+def auth_kinds(raw: str) -> tuple[str, ...]:
+    """The kinds that are named; none of `off`."""
+    if raw == "off":
+        return ()
+    found = names(raw)
+    if not set(found) <= set(AUTH_KINDS) or len(set(found)) < len(found):
+        known = ", ".join(AUTH_KINDS)
+        raise ValueError(f"must be off, or some of {known} with commas, not {raw!r}")
+    return found
 
 
 FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -117,6 +137,8 @@ Address: TypeAlias = Annotated[str, address]
 LocalAddress: TypeAlias = Annotated[str, local_address]
 Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
 DatabaseUrl: TypeAlias = Annotated[str, database_url]
+AuthKinds: TypeAlias = Annotated[tuple[str, ...] | None, auth_kinds]
+Off: TypeAlias = Annotated[Literal["off"] | None, off]
 LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
 
 
@@ -132,6 +154,9 @@ class Settings:
 
     listen: Address
     """The address to serve on. Port 0 takes a free one."""
+
+    auth: AuthKinds = None
+    """`off`, or the kinds of credentials that are accepted. Not set: off, on loopback alone."""
 
     pool_size: Count = 10
     """The most database connections this process will hold."""
@@ -153,6 +178,24 @@ class Settings:
 
     metrics_port_file: Text = ""
     """As `port_file`, for the port of `metrics_listen`."""
+
+    traces: Flag = False
+    """Whether traces are exported, as OpenTelemetry's own variables say."""
+
+    tls_cert: Text = ""
+    """A PEM file: the server's certificate, and those between it and its CA."""
+
+    tls_key: Text = ""
+    """A PEM file: the key of that certificate."""
+
+    tls_client_ca: Text = ""
+    """A PEM file: clients must show a certificate that it signed. Unset: they need none."""
+
+    certificate_callers: Text = ""
+    """A TOML file: what the bearer of which client certificate may do."""
+
+    tls: Off = None
+    """`off`: in the clear although the address is not loopback."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -128,7 +128,13 @@ async def test_the_stream_is_read_by_lane_and_position(full: asyncpg.Pool) -> No
 
 async def test_news_and_takes_read_by_lane_and_position(full: asyncpg.Pool) -> None:
     news = await indexes(
-        full, places.READ_NEWS, "processors", ["one", "two"], 5000, True
+        full,
+        places.READ_NEWS,
+        "processors",
+        ["one", "two"],
+        5000,
+        True,
+        timedelta(seconds=5),
     )
     lane = await full.fetchval("SELECT min(l.lane_id) FROM tandem.lanes AS l")
     taken = await indexes(

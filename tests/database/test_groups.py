@@ -27,7 +27,7 @@ async def lane_of(
     pool: asyncpg.Pool, reader: Reader = WORKERS, queue: str = "default"
 ) -> Lane:
     settled = await read_settled(pool)
-    return (await read_news(pool, reader, [queue], settled=settled))[0]
+    return (await read_news(pool, reader, [queue], settled=settled)).lanes[0]
 
 
 async def take_some(
@@ -356,7 +356,36 @@ async def test_a_paused_queue_is_paused_for_the_workers(
     news = await read_news(creator_pool, reader, ["default"], settled=settled)
     taken = await take_some(creator_pool, reader, lane)
 
-    assert (len(news), len(ids(taken))) == (count, count)
+    assert (len(news.lanes), len(ids(taken))) == (count, count)
+
+
+@pytest.mark.parametrize(
+    ("then", "silent_for", "lost"),
+    [
+        ("held", 3600.0, False),
+        ("held", 0.0, True),
+        ("released", 3600.0, True),
+        ("released", None, False),
+        ("struck", 0.0, False),
+    ],
+)
+async def test_a_look_for_news_tells_whether_takes_are_lost(
+    creator_pool: asyncpg.Pool, then: str, silent_for: float | None, *, lost: bool
+) -> None:
+    await factories.create_task(creator_pool)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool, WORKERS))
+    assert taken is not None
+    assert taken.take_id is not None
+    if then == "released":
+        await takes.release(creator_pool, WORKERS, [taken.take_id])
+    if then == "struck":
+        await takes.strike(creator_pool, WORKERS, [taken.take_id])
+
+    news = await read_news(
+        creator_pool, WORKERS, ["default"], settled=0, silent_for=silent_for
+    )
+
+    assert (news.lanes, news.any_lost) == ([], lost)
 
 
 async def test_a_confirmed_take_is_struck_off_by_its_holder_only(

@@ -113,7 +113,7 @@ CREATOR: Final = {
         tasks.READ_STAGES, FINISHED, True, by="task_stages_pkey", blocks=600
     ),
     "news of a group": case(
-        places.READ_NEWS, "processors", ["default", "slow"], MILLION, True,
+        places.READ_NEWS, "processors", ["default", "slow"], MILLION, True, timedelta(seconds=5),
         by=STREAM, blocks=200,
     ),
     "a take": case(

@@ -13,7 +13,7 @@ from tandem.errors import LeaseLost
 from tandem.outcomes import given_back
 from tandem_processor import crashes, members, reports, steps
 from tandem_processor.claims import DeclaredDead
-from tandem_processor.crashes import Burial
+from tandem_processor.crashes import Burial, Outlook
 from tests.factories import create_many, create_task
 from tests.support.processors import (
     cancel,
@@ -252,3 +252,36 @@ async def test_a_processor_leaves_only_when_nothing_runs_under_it(
     assert await members.leave(processor_pool, me)
 
     assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
+
+
+@pytest.mark.parametrize(
+    ("silent", "dead", "outlook"),
+    [
+        (timedelta(0), False, Outlook(any_late=False, any_forgotten=False)),
+        (LIMIT * 2, False, Outlook(any_late=True, any_forgotten=False)),
+        (timedelta(minutes=59), True, Outlook(any_late=False, any_forgotten=False)),
+        (timedelta(minutes=61), True, Outlook(any_late=False, any_forgotten=True)),
+    ],
+)
+async def test_a_look_says_who_is_late_and_who_died_long_ago(
+    processor_pool: asyncpg.Pool, silent: timedelta, outlook: Outlook, *, dead: bool
+) -> None:
+    judge, other = await join(processor_pool), await join(processor_pool)
+    await processor_pool.execute(
+        "UPDATE tandem.processors SET heartbeat_time = now() - $2::interval,"
+        " state = CASE WHEN $3 THEN 'DEAD' ELSE state END WHERE processor_id = $1",
+        other,
+        silent,
+        dead,
+    )
+
+    assert await crashes.look(processor_pool, judge, dead_after=LIMIT) == outlook
+
+
+async def test_a_look_overlooks_its_judge(processor_pool: asyncpg.Pool) -> None:
+    judge = await join(processor_pool)
+    await fall_silent(processor_pool, judge)
+
+    outlook = await crashes.look(processor_pool, judge, dead_after=LIMIT)
+
+    assert outlook == Outlook(any_late=False, any_forgotten=False)

@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tandem.access import ANONYMOUS, Caller
+from tandem.access import ANONYMOUS, Caller, Scope
 from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import task_pb2
@@ -375,23 +375,9 @@ async def test_a_project_counts_alone_everywhere(
     assert [p.running for p in stats.processors] == [each]
 
 
-@dataclass(frozen=True, slots=True)
-class Limited(Caller):
-    """Whoever may read one project."""
-
-    only: str = "acme"
-
-    def may_read(self, project: str) -> bool:
-        return project == self.only
-
-    @property
-    def may_read_all(self) -> bool:
-        return False
-
-
 @pytest.mark.usefixtures("two_projects")
 async def test_what_may_not_be_read_is_not_there(counting: Counting) -> None:
-    caller = Limited()
+    caller = Caller("limited", frozenset({Scope("read", "acme")}))
 
     unread, absent = [
         await counting(project, days=1, caller=caller)

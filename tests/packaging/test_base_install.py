@@ -24,7 +24,7 @@ from tests.support.cluster import Database
 
 CLIENT = Path(__file__).with_name("client.py").read_text()
 HANDLER = Path(__file__).with_name("handler.py").read_text()
-EXAMPLE = ROOT / "examples/retrying_client.py"
+EXAMPLES = [ROOT / "examples/retrying_client.py", ROOT / "examples/outbox.py"]
 
 MISTAKES = [
     ("write_letter(ctx: Context)", "write_letter(ctx: BlockingContext)", "type-var"),
@@ -76,6 +76,14 @@ def client(tmp_path: Path) -> Path:
     return program
 
 
+@pytest.fixture
+def shop(tmp_path: Path, creator: str) -> Path:
+    """A program with a database of its own."""
+    program = tmp_path / "shop.py"
+    program.write_text(EXAMPLES[1].read_text().replace("127.0.0.1:7101", creator))
+    return program
+
+
 def test_the_base_install_is_the_contract_and_three_libraries(
     base: Environment,
 ) -> None:
@@ -83,7 +91,7 @@ def test_the_base_install_is_the_contract_and_three_libraries(
 
 
 @pytest.mark.parametrize(
-    "module", ["client", "handlers", "testing", "errors", "wire", "states"]
+    "module", ["client", "outbox", "handlers", "testing", "errors", "wire", "states"]
 )
 def test_what_a_client_imports_is_in_the_base_install(
     base: Environment, module: str
@@ -93,7 +101,9 @@ def test_what_a_client_imports_is_in_the_base_install(
     assert (imported.returncode, imported.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("module", ["asyncpg", "structlog", "click", "rich"])
+@pytest.mark.parametrize(
+    "module", ["asyncpg", "structlog", "click", "rich", "opentelemetry"]
+)
 def test_what_the_services_need_is_not(base: Environment, module: str) -> None:
     imported = run(base.python, "-I", "-c", f"import {module}")
 
@@ -121,15 +131,24 @@ async def test_a_client_creates_a_task_with_the_base_install_alone(
     assert first.stdout.split()[1] == second.stdout.split()[1]
 
 
+async def test_an_outbox_is_relayed_with_the_base_install_alone(
+    base: Environment, shop: Path
+) -> None:
+    relayed = run(base.python, "-I", shop, shop.with_name("shop.db"), "7")
+
+    assert (relayed.returncode, relayed.stderr) == (0, "")
+    assert relayed.stdout.startswith("saved 7\nCREATED ")
+
+
 def test_a_client_is_typed(base: Environment, client: Path) -> None:
     for name in TYPES:
         copy_distribution(distribution(name), into=base.packages)
+    for example in EXAMPLES:
+        (client.parent / example.name).write_text(example.read_text())
 
-    checked = check_types(base, client)
-    client.write_text(EXAMPLE.read_text())
-    example_checked = check_types(base, client)
+    checked = check_types(base, *sorted(client.parent.iterdir()))
 
-    assert checked == example_checked == "Success: no issues found in 1 source file\n"
+    assert checked == "Success: no issues found in 3 source files\n"
 
 
 def test_a_client_that_misspells_the_contract_is_told_so(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -67,7 +68,10 @@ def asked_for(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("requirements.lock", ["server"]), ("requirements-dev.lock", ["server", "dev"])],
+    [
+        ("requirements.lock", ["server", "traces"]),
+        ("requirements-dev.lock", ["server", "dev"]),
+    ],
 )
 def test_a_lock_has_what_the_project_asks_for(name: str, extras: list[str]) -> None:
     locked = requirements(ROOT / name)
@@ -88,6 +92,25 @@ def test_the_locks_agree() -> None:
     assert {name: build[name] for name in shared} == {
         name: dev[name] for name in shared
     }
+
+
+def test_the_python_client_s_requirements_are_those_that_are_locked() -> None:
+    pins = (ROOT / "examples/clients/python/requirements.txt").read_text().split()
+
+    locked = requirements(ROOT / "requirements-dev.lock")
+    assert [pin for pin in pins if pin != locked[pin.split("==")[0]].split()[0]] == []
+
+
+def test_each_package_of_the_typescript_client_is_pinned_by_hash() -> None:
+    lock = json.loads(
+        (ROOT / "examples/clients/typescript/package-lock.json").read_text()
+    )
+
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert len(packages) >= 6
+    for package in packages.values():
+        assert package["integrity"].startswith("sha512-")
+        assert "resolved" not in package
 
 
 def test_no_file_names_a_package_registry() -> None:

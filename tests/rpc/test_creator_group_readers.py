@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
-from tandem import calls
-from tandem.access import Caller
+from tandem import entering
+from tandem.access import ACTIONS, ANONYMOUS, Caller, Scope
 from tandem.v1 import creator_pb2 as pb
 from tests.support.cluster import Database
 from tests.support.creator import served
 from tests.support.group_members import create, joined
 
 
-@dataclass(frozen=True, slots=True)
-class Reader(Caller):
-    """May read one project and no other."""
-
-    project: str = ""
-
-    def may_read(self, project: str) -> bool:
-        return project == self.project
-
-    @property
-    def may_read_all(self) -> bool:
-        return False
+def only_in(project: str) -> Caller:
+    """May do everything in one project, and nothing in any other."""
+    return Caller(project, frozenset(Scope(action, project) for action in ACTIONS))
 
 
 @contextmanager
 def calling(caller: Caller) -> Iterator[None]:
     """Whoever makes a call within the block is this one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "ANONYMOUS", caller)
+        patch.setattr(entering, "ANONYMOUS", caller)
         yield
 
 
-SHOP, BANK = Reader(project="shop"), Reader(project="bank")
+SHOP, BANK = only_in("shop"), only_in("bank")
 
 
 @pytest.mark.parametrize("group", ["processors", "readers"])
@@ -106,6 +96,6 @@ async def test_an_unrestricted_member_is_sent_what_the_others_may_not_read(
         with calling(SHOP):
             async with joined(creator, credit=100) as member:
                 assert sorted(await member.hear(2)) == sorted(his)
-                with calling(Caller()):
+                with calling(ANONYMOUS):
                     async with joined(creator, credit=100) as other:
                         assert set(await other.hear(2)) >= set(hers)

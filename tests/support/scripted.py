@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from tandem import errors
 from tandem.server import Server
+from tandem.traceparents import sent_traceparent
 from tandem.v1 import creator_pb2, processor_pb2
 
 CREATOR: Final = creator_pb2.DESCRIPTOR.services_by_name["CreatorService"]
@@ -42,19 +43,26 @@ class Script:
 
     steps: deque[Step]
     asked: list[Any] = field(default_factory=list)
+    traceparents: list[str] = field(default_factory=list)
+    """What came with each of them."""
+
     silent: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once a step that never answers is reached."""
 
     async def answer(self, request: Any, context: Any) -> Message:
         """One step: an answer, a refusal, or nothing."""
-        self.asked.append(request)
+        self._note(request, context)
         return await self._play()
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Message]:
         """Steps up to a refusal, or the end of the script."""
-        self.asked.append(request)
+        self._note(request, context)
         while self.steps:
             yield await self._play()
+
+    def _note(self, request: Any, context: Any) -> None:
+        self.asked.append(request)
+        self.traceparents.append(sent_traceparent(context.invocation_metadata()))
 
     async def _play(self) -> Message:
         step = self.steps.popleft()

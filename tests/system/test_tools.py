@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from asyncio.subprocess import PIPE
 from typing import Any
 
-from tests.support.running_pair import ROOT, RunningPair
+import pytest
+
+from tests.support.command import Finished
+from tests.support.documented import Block, blocks, run
+from tests.support.running_pair import RunningPair
 from tests.support.tools import needs
 
-SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PAGE = "docs/tools.md"
 
-REQUEST = {
-    "request_id": "{{newUUID}}",
-    "spec": {"project": "load", "type": "idle", "payload": {"n": 1}},
-}
+REFUSED = ("ERROR:", '"code": ')
+"""How a block on a refusal says that it is one."""
+
+ITEMS = 10
+"""Of each batch in batch.json."""
+
+COUNT = "SELECT count(*) FROM tandem.tasks WHERE project = 'load'"
 
 
 @needs("grpcurl")
 async def test_the_readme_s_grpcurl_commands_create_and_read_a_task(
     pair: RunningPair,
 ) -> None:
-    create, list_, look_up = _commands(pair)
-    created = await _shell(create)
-    again = await _shell(create)
-    listed = await _shell(list_)
-    found = await _shell(look_up)
+    create, list_, look_up = _of_the_readme()
+    created = await _answer(create, pair)
+    again = await _answer(create, pair)
+    listed = await _answer(list_, pair)
+    found = await _answer(look_up, pair)
 
     task_id = created["task"]["taskId"]
     assert created["outcome"] == "OUTCOME_CREATED"
@@ -39,59 +44,83 @@ async def test_the_readme_s_grpcurl_commands_create_and_read_a_task(
 
 @needs("grpcurl")
 async def test_a_refusal_reads_well_in_grpcurl(pair: RunningPair) -> None:
-    create = _commands(pair)[0]
-    await _shell(create)
-    code, _, err = await _run("sh", "-c", create.replace("Healthcare", "Farming"))
-    assert code != 0
-    assert "REQUEST_ID_REUSED" in err
-    assert "spec.payload.topic" in err
+    create = _of_the_readme()[0]
+    await _answer(create, pair)
+    ended = await run(create.replace("Healthcare", "Farming"), pair)
+    assert ended.code != 0
+    assert "REQUEST_ID_REUSED" in ended.err
+    assert "spec.payload.topic" in ended.err
+
+
+@pytest.mark.parametrize(
+    "tool", [pytest.param("grpcurl", marks=needs("grpcurl")), "buf curl"]
+)
+async def test_the_page_on_tools_shows_what_its_commands_print(
+    tool: str, pair: RunningPair
+) -> None:
+    for block in blocks(PAGE, tool):
+        ended = await run(block.commands, pair)
+        _is_as_said(block, ended)
+
+
+def test_no_command_of_the_page_on_tools_is_left_out() -> None:
+    run_here = [
+        len(list(blocks(PAGE, tool))) for tool in ("grpcurl", "buf curl", "ghz")
+    ]
+    assert min(run_here) > 0
+    assert sum(run_here) == len(list(blocks(PAGE)))
 
 
 @needs("ghz")
-async def test_seconds_of_fresh_creates_end_without_an_error(
-    pair: RunningPair,
-) -> None:
-    code, out, err = await _run(
-        "ghz",
-        "--insecure",
-        "--call=tandem.v1.CreatorService/CreateTask",
-        f"--data={json.dumps(REQUEST)}",
-        "--duration=5s",
-        "--duration-stop=wait",
-        "--concurrency=20",
-        "--format=json",
-        pair.pair.creators[0].address,
-    )
-    assert code == 0, err
-    report = json.loads(out)
-    assert report["errorDistribution"] == {}
-    assert set(report["statusCodeDistribution"]) == {"OK"}
-    async with pair.database.admin() as admin:
-        made = await admin.fetchval("SELECT count(*) FROM tandem.tasks")
-    assert made == report["count"] > 100
+async def test_seconds_of_each_load_end_without_an_error(pair: RunningPair) -> None:
+    create, replay, batch, list_ = blocks(PAGE, "ghz")
+    made = await _load(create, pair)
+    assert await _count(pair) == made
+
+    await _load(replay, pair)
+    made += 1
+    assert await _count(pair) == made
+
+    made += ITEMS * await _load(batch, pair)
+    await _load(list_, pair)
+    assert await _count(pair) == made
 
 
-def _commands(pair: RunningPair) -> list[str]:
-    """The README's, word by word, but for the ports."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = [block for block in SHELL_BLOCK.findall(text) if "grpcurl" in block]
-    return [
-        block.replace("127.0.0.1:7101", pair.pair.creators[0].address).replace(
-            "127.0.0.1:7102", pair.pair.processors[0].address
-        )
-        for block in blocks
-    ]
+def _of_the_readme() -> list[str]:
+    commands = [block.commands for block in blocks("README.md")]
+    return [text for text in commands if text.startswith("grpcurl")]
 
 
-async def _shell(command: str) -> dict[str, Any]:
-    code, out, err = await _run("sh", "-c", command)
-    assert code == 0, err
-    answer: dict[str, Any] = json.loads(out)
+async def _answer(command: str, pair: RunningPair) -> dict[str, Any]:
+    ended = await run(command, pair)
+    assert ended.code == 0, ended.err
+    answer: dict[str, Any] = json.loads(ended.out)
     return answer
 
 
-async def _run(*command: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+def _is_as_said(block: Block, ended: Finished) -> None:
+    refused = any(mark in block.printed for mark in REFUSED)
+    assert (ended.code != 0) == refused, ended
+    rest = ended.out + ended.err
+    for piece in block.said():
+        _, found, rest = rest.partition(piece)
+        assert found, (piece, ended)
+
+
+async def _load(block: Block, pair: RunningPair) -> int:
+    """How many calls were answered, all of them with OK."""
+    ended = await run(block.commands, pair)
+    _is_as_said(block, ended)
+    assert "Error distribution" not in ended.out
+    [(code, count)] = re.findall(
+        r"^ *\[(\w+)\] +(\d+) responses", ended.out, re.MULTILINE
+    )
+    assert code == "OK"
+    assert int(count) > 0
+    return int(count)
+
+
+async def _count(pair: RunningPair) -> int:
+    async with pair.database.admin() as admin:
+        made: int = await admin.fetchval(COUNT)
+    return made

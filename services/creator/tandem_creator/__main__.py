@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from tandem import logs
+from tandem.exporting import exported
 from tandem.server import stop_signal
 from tandem.starting import announce, exit_code
 from tandem_creator.running import running_creator
@@ -45,8 +46,10 @@ def run() -> int:
     """Serve as the environment says."""
     settings = CreatorSettings.from_environ(os.environ)
     logs.configure("creator", form=settings.log)
-    several = settings.processes > 1
-    return uvloop.run(supervise(settings) if several else serve(settings))
+    if settings.processes > 1:
+        return uvloop.run(supervise(settings))
+    with exported("creator", settings):
+        return uvloop.run(serve(settings))
 
 
 def main() -> int:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from tandem import spans
 from tandem.errors import Overloaded
+from tandem.spans import NO_SPAN, Span
 from tandem_creator.drafts import Draft
 from tandem_creator.flush import Answer, Flusher
 from tandem_creator.linger import Linger
@@ -31,6 +33,8 @@ class Pending:
     answer: asyncio.Future[Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    span: Span = NO_SPAN
+    """From its arrival to its answer."""
 
     def is_wanted(self, now: float) -> bool:
         if self.answer.cancelled():
@@ -92,8 +96,9 @@ class Batcher:
         self._linger.arrived(len(self._waiting))
         self._open += 1
         try:
-            # Not the batch's task: a caller that gives up cancels its answer, no more.
-            return await pending.answer
+            with spans.part("micro-batch") as pending.span:
+                # Not the batch's task: a caller that gives up cancels its answer, no more.
+                return await pending.answer
         finally:
             self._open -= 1
 
@@ -134,3 +139,6 @@ class Batcher:
             wait=self._clock() - batch[0].arrival,
             left=len(self._waiting),
         )
+        if spans.are_on():
+            for pending in batch:
+                pending.span.mark("sent", {"tandem.batch.size": len(batch)})

@@ -45,7 +45,7 @@ class Dispatcher:
         self._holdings = Holdings()
         self._turns = Turns()
         self._ledger = Ledger(pool, reader, holdings=self._holdings, resend=resend)
-        self._supply = Supply(pool, reader, horizon=horizon)
+        self._supply = Supply(pool, reader, horizon=horizon, resend=resend)
         self._hearing = Hearing(reader.group, self._holdings, resend=resend)
         self._census = Census(pool, reader)
         self._next_round = 0.0
@@ -124,9 +124,10 @@ class Dispatcher:
         if is_round:
             self._next_round = self._clock() + ROUND_SECONDS
             await self._ledger.refresh(now=self._clock())
-            await self._retake()
         if self._has_credit():
             await self._supply.look(self._members, anew=is_round)
+            if is_round and self._supply.any_lost:
+                await self._retake()
             await self._serve()
 
     async def _wait(self) -> None:

@@ -25,6 +25,11 @@ RESEND_SECONDS: Final = 10.0
 """A member that says nothing about its ids for so long has lost them."""
 
 
+def silent_for(resend: float) -> float:
+    """Seconds after which a creator that has not refreshed a take has lost it."""
+    return resend / 2
+
+
 class Ledger:
     """Strikes off, releases, refreshes and takes over takes of one group."""
 
@@ -71,18 +76,18 @@ class Ledger:
     async def retake(self, members: Collection[Member], *, now: float) -> bool:
         """Take over one take that nobody answers for. Whether there was one."""
         self._released = {t: end for t, end in self._released.items() if end > now}
-        silent_for = self._resend / 2
+        silent = silent_for(self._resend)
         found = await takes.retake(
             self._pool,
             self._reader,
             queues_of(members),
             types=types_of(members),
-            silent_for=silent_for,
+            silent_for=silent,
             but_not={*self._holdings.take_ids, *self._released},
             projects=await readable_by(
                 members,
                 lambda: takes.read_lost_projects(
-                    self._pool, self._reader, silent_for=silent_for
+                    self._pool, self._reader, silent_for=silent
                 ),
             ),
         )

@@ -11,9 +11,12 @@ from typing import Final
 import asyncpg
 
 from tandem import limits
+from tandem.authentication.door import Door
+from tandem.authentication.kinds import opened_door, require_choice
 from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import open_pool, proven_first
+from tandem.tls import server_credentials
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
 from tandem_creator.bell import Bell, Listener
@@ -78,9 +81,11 @@ async def running_creator(
     flight get `settings.grace` seconds.
 
     Raises:
+        InvalidSettings: it would serve everybody, and nobody has said so.
         WrongPrivileges: the login is not exactly as the creator's should be.
         PortTaken: somebody else has the address.
     """
+    require_choice(settings)
     epoch = Epoch()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
@@ -95,7 +100,8 @@ async def running_creator(
         )
         kept = Kept(pool)
         stack.push_async_callback(kept.close)
-        parts = _assemble(settings, pool, kept, epoch=epoch, timing=timing)
+        door = await stack.enter_async_context(opened_door(settings, pool))
+        parts = _assemble(settings, pool, kept, door=door, epoch=epoch, timing=timing)
         measured = Measured(
             server=parts.server,
             pool=pool,
@@ -142,6 +148,7 @@ def _assemble(
     pool: asyncpg.Pool,
     kept: Kept,
     *,
+    door: Door | None,
     epoch: Epoch,
     timing: Timing,
 ) -> _Parts:
@@ -171,6 +178,11 @@ def _assemble(
         require_request_id=settings.require_request_id,
     )
     server = Server(
-        servicer, SERVICE, listen=settings.listen, share_port=settings.share_port
+        servicer,
+        SERVICE,
+        listen=settings.listen,
+        share_port=settings.share_port,
+        credentials=server_credentials(settings),
+        door=door,
     )
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)

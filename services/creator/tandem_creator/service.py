@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -14,6 +13,7 @@ import grpc
 from structlog.contextvars import bind_contextvars
 
 from tandem import access, wire
+from tandem.traceparents import current_traceparent, sent_traceparent
 from tandem.v1 import creator_pb2 as pb
 from tandem_creator.batcher import Batcher
 from tandem_creator.batches import parse_batch
@@ -31,9 +31,6 @@ from tandem_creator.twins import foreseen
 from tandem_creator.whole import WholeBatches
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-TRACE_CONTEXT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-"""The W3C's `traceparent`."""
 
 OUTCOMES: Final = MappingProxyType(
     {
@@ -183,7 +180,5 @@ def _deadline(context: Context) -> float | None:
 
 
 def _trace_context(context: Context) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "traceparent" and TRACE_CONTEXT.fullmatch(str(value)):
-            return str(value)
-    return ""
+    """Of the caller's span; where it sent none, of the span of the call itself."""
+    return sent_traceparent(context.invocation_metadata()) or current_traceparent()

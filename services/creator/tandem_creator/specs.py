@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
 
-from tandem import limits, wire
+from tandem import specs
 from tandem.v1 import task_pb2
 from tandem.validation import Violations
 from tandem_creator.drafts import DEFAULT_PRIORITY, Defaulted
-
-NOTHING: Final = timedelta(0)
-
-SHORTEST_TIMEOUT: Final = timedelta(milliseconds=1)
-"""An attempt that may take no time at all could never succeed."""
-
-PRIORITIES: Final = frozenset(task_pb2.Priority.values())
 
 # Flags are put together slowly.
 DEFAULTED: Final = MappingProxyType(
@@ -32,109 +24,30 @@ DEFAULTED: Final = MappingProxyType(
 
 NEGATIVE_ZERO: Final = struct_pb2.Value(number_value=-0.0).SerializeToString()
 
-SPAN_LIMITS: Final = MappingProxyType(
-    {
-        "initial_backoff": (NOTHING, limits.MAX_BACKOFF),
-        "max_backoff": (NOTHING, limits.MAX_BACKOFF),
-        "attempt_timeout": (SHORTEST_TIMEOUT, limits.MAX_ATTEMPT_TIMEOUT),
-    }
-)
-
 
 def parse_spec(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
     """The draft's fields that stand in the spec, with every fault named under `spec`."""
-    found.known_enum("spec.priority", spec.priority, PRIORITIES)
-    payload = _parse_payload(spec, found)
-    return {
-        "project": found.name("spec.project", spec.project),
-        "type": found.name("spec.type", spec.type),
-        "queue": found.name("spec.queue", spec.queue, default=limits.DEFAULT_QUEUE),
-        "priority": spec.priority or DEFAULT_PRIORITY,
-        "payload": payload,
-        "labels": _parse_labels(spec, found),
-        "title": found.text("spec.title", spec.title) or None,
-        "external_id": found.text("spec.external_id", spec.external_id) or None,
-        "defaulted": DEFAULTED[bool(spec.queue), bool(spec.priority)],
-        **_parse_rest(spec, payload or "", found),
-    }
-
-
-def _parse_rest(
-    spec: task_pb2.TaskSpec, payload: str, found: Violations
-) -> dict[str, Any]:
-    """What most specs do without."""
-    rest = _parse_start(spec, found)
-    if spec.HasField("retry_policy"):
-        rest |= _parse_retry_policy(spec.retry_policy, found)
-    elif not rest and _is_kept_as_given(spec, payload):
-        rest["given"] = spec
-    return rest
+    fields = specs.parse_spec(spec, found)
+    fields["priority"] = spec.priority or DEFAULT_PRIORITY
+    fields["defaulted"] = DEFAULTED[bool(spec.queue), bool(spec.priority)]
+    if _is_kept_as_given(spec, fields["payload"] or ""):
+        fields["given"] = spec
+    return fields
 
 
 def _is_kept_as_given(spec: task_pb2.TaskSpec, payload: str) -> bool:
-    """Of all numbers, JSON as it is kept changes only the negative zero."""
+    if _has_times(spec):
+        return False
+    # Of all numbers, JSON as it is kept changes only the negative zero.
     if ":0" in payload or ",0" in payload or "[0" in payload:
         return NEGATIVE_ZERO not in spec.payload.SerializeToString()
     return True
 
 
-def _parse_payload(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
-    if not spec.HasField("payload"):
-        return None
-    return wire.payload_text(spec.payload, "spec.payload", report=found.add)
-
-
-def _parse_labels(spec: task_pb2.TaskSpec, found: Violations) -> str | None:
-    if not spec.labels:
-        return None
-    if len(spec.labels) > limits.MAX_LABELS:
-        found.add("spec.labels", f"has more than {limits.MAX_LABELS} entries")
-    for key, value in sorted(spec.labels.items()):
-        path = f'spec.labels["{key[: limits.MAX_TEXT]}"]'.replace("\0", "\\0")
-        found.name(path, key)
-        found.text(path, value)
-    return wire.canonical_json(dict(spec.labels))
-
-
-def _parse_start(spec: task_pb2.TaskSpec, found: Violations) -> dict[str, Any]:
-    start: dict[str, Any] = {}
-    if spec.HasField("not_before_time"):
-        field = "spec.not_before_time"
-        start["not_before_time"] = found.moment(field, spec.not_before_time)
-    if spec.HasField("start_delay"):
-        start["start_delay"] = found.span(
-            "spec.start_delay",
-            spec.start_delay,
-            least=NOTHING,
-            most=limits.MAX_START_DELAY,
-        )
-    if len(start) > 1:
-        found.add("spec.start_delay", "must not come with spec.not_before_time")
-    return start
-
-
-def _parse_retry_policy(
-    policy: task_pb2.RetryPolicy, found: Violations
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if policy.max_attempts:
-        fields["max_attempts"] = found.count(
-            "spec.retry_policy.max_attempts",
-            policy.max_attempts,
-            least=1,
-            most=limits.MAX_ATTEMPTS,
-        )
-    # By what is set: an unset duration would read as zero.
-    for descriptor, value in policy.ListFields():
-        if span_limits := SPAN_LIMITS.get(descriptor.name):
-            least, most = span_limits
-            path = f"spec.retry_policy.{descriptor.name}"
-            fields[descriptor.name] = found.span(path, value, least=least, most=most)
-    _check_backoffs(fields, found)
-    return fields
-
-
-def _check_backoffs(fields: dict[str, Any], found: Violations) -> None:
-    initial, longest = fields.get("initial_backoff"), fields.get("max_backoff")
-    if initial is not None and longest is not None and longest < initial:
-        found.add("spec.retry_policy.max_backoff", "must not be under initial_backoff")
+def _has_times(spec: task_pb2.TaskSpec) -> bool:
+    """What most specs do without. They are kept to the microsecond only."""
+    return (
+        spec.HasField("retry_policy")
+        or spec.HasField("not_before_time")
+        or spec.HasField("start_delay")
+    )

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from tandem_creator.horizon import Horizon
+from tandem_creator.ledger import silent_for
 from tandem_creator.members import Member, queues_of, readable_by, types_of
 from tandem_creator.store.places import (
     Lane,
@@ -29,10 +30,13 @@ MOST: Final = 1000
 class Supply:
     """What the lanes of one group have to give, as far as this process knows."""
 
-    def __init__(self, pool: asyncpg.Pool, reader: Reader, *, horizon: Horizon) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, reader: Reader, *, horizon: Horizon, resend: float
+    ) -> None:
         self._pool = pool
         self._reader = reader
         self._horizon = horizon
+        self._silent_for = silent_for(resend)
         self._clock = asyncio.get_running_loop().time
         self._seen = -1
         self._queues: frozenset[str] = frozenset()
@@ -40,6 +44,8 @@ class Supply:
         self._paced: dict[int, float] = {}
         self._hungry: set[int] = set()
         self._appetite: dict[int, int] = {}
+        self.any_lost = False
+        """Whether the last look anew found takes that nobody answers for."""
 
     @property
     def lanes(self) -> Mapping[int, Lane]:
@@ -56,9 +62,16 @@ class Supply:
         queues = queues_of(members)
         if settled == self._seen and queues == self._queues and not anew:
             return
-        news = await read_news(self._pool, self._reader, queues, settled=settled)
-        self._lanes = {lane.lane_id: lane for lane in news}
+        news = await read_news(
+            self._pool,
+            self._reader,
+            queues,
+            settled=settled,
+            silent_for=self._silent_for if anew else None,
+        )
+        self._lanes = {lane.lane_id: lane for lane in news.lanes}
         self._seen, self._queues = settled, queues
+        self.any_lost = news.any_lost
 
     async def take(self, lane: Lane, members: Iterable[Member]) -> Taken | None:
         """The lane's next ids for these members; None if there are none for now."""

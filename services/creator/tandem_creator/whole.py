@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from tandem import spans
 from tandem.errors import OutcomeUnknown, Overloaded, StoreUnavailable
 from tandem.postgres.logins import Connection
 from tandem_creator.batches import Batch
@@ -92,8 +93,10 @@ class WholeBatches:
             writing.exception()
 
     async def _write(self, batch: Batch, judge: Judge, sent: asyncio.Event) -> Answers:
+        size = {"tandem.batch.size": len(batch.drafts)}
         try:
-            return await self._try_to_write(batch.drafts, judge, sent)
+            with spans.part("batch", size):
+                return await self._try_to_write(batch.drafts, judge, sent)
         except CutOff as error:
             raise _cut_off(batch) from error
 

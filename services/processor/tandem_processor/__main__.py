@@ -10,6 +10,7 @@ from typing import Final
 import uvloop
 
 from tandem import logs
+from tandem.exporting import exported
 from tandem.handlers import Handlers
 from tandem.loading import BadHandlers, load_handlers
 from tandem.server import stop_signal
@@ -34,13 +35,19 @@ def run() -> int:
     """
     settings = ProcessorSettings.from_environ(os.environ)
     logs.configure("processor", form=settings.log)
+    # Before the handlers are loaded: theirs are the same traces.
+    with exported("processor", settings):
+        handlers = _load(settings)
+        _collect_rarely()
+        uvloop.run(serve(settings, handlers))
+    return 0
+
+
+def _load(settings: ProcessorSettings) -> Handlers:
     try:
-        handlers = load_handlers(settings.handlers)
+        return load_handlers(settings.handlers)
     except BadHandlers as fault:
         raise CannotRun(f"TANDEM_HANDLERS: {fault}") from fault
-    _collect_rarely()
-    uvloop.run(serve(settings, handlers))
-    return 0
 
 
 def _collect_rarely() -> None:

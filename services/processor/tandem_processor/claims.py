@@ -63,7 +63,9 @@ SELECT
     c.task_id, c.attempt, c.claim, c.is_suspect,
     t.request_id, t.project, t.type, t.payload::text AS payload,
     t.labels::text AS labels, t.title, t.external_id,
-    t.max_attempts, t.initial_backoff, t.max_backoff, t.attempt_timeout
+    t.max_attempts, t.initial_backoff, t.max_backoff, t.attempt_timeout,
+    t.queue, t.trace_context,
+    extract(epoch FROM now() - t.create_time)::float8 AS age
 FROM me
 LEFT JOIN claimed AS c ON true
 LEFT JOIN tandem.tasks AS t ON t.task_id = c.task_id

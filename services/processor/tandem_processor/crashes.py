@@ -13,6 +13,24 @@ import asyncpg
 from tandem import limits
 from tandem.judging import MAX_CRASHES
 
+# Almost always there is neither: one statement says so, without a transaction of its own.
+LOOK: Final = """
+SELECT
+    EXISTS (
+        SELECT
+        FROM tandem.processors AS p
+        WHERE p.state = 'LIVE'
+          AND p.heartbeat_time < now() - $1::interval
+          AND p.processor_id <> $2
+    ) AS any_late,
+    EXISTS (
+        SELECT
+        FROM tandem.processors AS p
+        WHERE p.state = 'DEAD'
+          AND p.heartbeat_time < now() - interval '1 hour'
+    ) AS any_forgotten
+"""
+
 # FOR UPDATE waits out, or skips, every claim that is under way: each of them
 # holds FOR KEY SHARE on this row.
 LOCK_DEAD: Final = """
@@ -117,6 +135,23 @@ class Burial:
 
     processor_id: UUID
     tasks: Mapping[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Whether a round has anything to do."""
+
+    any_late: bool
+    """A processor's heartbeat is too old."""
+
+    any_forgotten: bool
+    """One died over an hour ago, and its row is still there."""
+
+
+async def look(pool: asyncpg.Pool, judge_id: UUID, *, dead_after: timedelta) -> Outlook:
+    """What there is to bury, and to forget."""
+    (row,) = await pool.fetch(LOOK, dead_after, judge_id)
+    return Outlook(**row)
 
 
 async def bury_one(

@@ -61,6 +61,14 @@ class Reconciler:
         """Bury at most one processor. Answers whether there was one."""
         if self._heart.steady_for < self._dead_after:
             return False
+        outlook = await crashes.look(
+            self._pool, self._processor_id, dead_after=self._dead_after
+        )
+        if outlook.any_forgotten:
+            await crashes.forget_dead(self._pool)
+        return outlook.any_late and await self._bury_one()
+
+    async def _bury_one(self) -> bool:
         burial = await crashes.bury_one(
             self._pool,
             self._processor_id,
@@ -69,7 +77,6 @@ class Reconciler:
             max_attempts=self._max_attempts,
         )
         if burial is None:
-            await crashes.forget_dead(self._pool)
             return False
         self._worked.bury(burial.tasks.values())
         log.warning(

@@ -29,11 +29,16 @@ from tandem.outcomes import (
     Raised,
     StopCause,
 )
+from tandem.spans import Span
 from tandem.states import TaskState
+from tandem_processor.attempt_spans import begin_attempt, end_attempt
 from tandem_processor.slots import Slots
 from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
+
+DEFECT: Final = "DEFECT"
+"""How a trace calls the end of an attempt of which a defect kept the report."""
 
 REPORT_SECONDS: Final = 10.0
 """How long a stopping process waits for its last reports to be kept."""
@@ -102,9 +107,10 @@ class Runner:
         attempt = self._attempts[key] = self._make_attempt(claimed)
         self._slots.take(claimed)
         self._workshop.worked.running += 1
-        attempt.ended.add_done_callback(lambda _: self._free(claimed))
+        span = attempt.span
+        attempt.ended.add_done_callback(lambda _: self._free(claimed, span))
         attempt.launch()
-        watch = asyncio.create_task(self._watch(attempt))
+        watch = asyncio.create_task(self._watch_and_trace(attempt))
         self._watches[key] = watch
         watch.add_done_callback(partial(self._let_go, claimed))
 
@@ -122,6 +128,7 @@ class Runner:
             there=self._there,
             log=self._handler_log(claimed.type, claimed.attempt),
             bind=partial(bind_ids, claimed),
+            span=begin_attempt(claimed),
         )
 
     def _let_go(self, claimed: Claimed, watch: asyncio.Task[None]) -> None:
@@ -130,7 +137,8 @@ class Runner:
             # The next round reports it as failed: it finds that nobody runs it.
             _line(claimed).error("attempt lost by a defect", exc_info=error)
 
-    def _free(self, claimed: Claimed) -> None:
+    def _free(self, claimed: Claimed, span: Span) -> None:
+        span.mark("handler ended")
         self._workshop.worked.running -= 1
         self._slots.free_one(claimed)
 
@@ -163,7 +171,19 @@ class Runner:
         if self._watches:
             await asyncio.wait(list(self._watches.values()), timeout=seconds)
 
-    async def _watch(self, attempt: Attempt) -> None:
+    async def _watch_and_trace(self, attempt: Attempt) -> None:
+        # A watch that is cancelled has lost its claim to others.
+        outcome = LeaseLost.reason
+        try:
+            outcome = await self._watch(attempt)
+        except Exception:
+            outcome = DEFECT
+            raise
+        finally:
+            end_attempt(attempt.span, outcome)
+
+    async def _watch(self, attempt: Attempt) -> str:
+        """See the attempt to its report. Answers the word that the log has for its end."""
         claimed = attempt.claimed
         key = _key(claimed)
         start = time.monotonic()
@@ -190,6 +210,7 @@ class Runner:
             outcome=outcome,
             ms=round(seconds * 1000, 3),
         )
+        return outcome
 
     async def _ending(self, attempt: Attempt) -> Ending:
         """What the handler came to; None where it does not end although it was asked to."""
@@ -226,6 +247,7 @@ class Runner:
         except (LeaseLost, ResultConflict) as error:
             _line(claimed).warning("report refused", reason=error.reason)
             return error.reason
+        attempt.span.note({"tandem.state": outcome.state.value})
         if outcome.state is TaskState.PENDING:
             self._slots.look_again()
         return outcome.reason or _word(outcome)

@@ -10,10 +10,12 @@ import asyncpg
 import structlog
 
 from tandem.attempts import HandlerLoop
+from tandem.authentication.kinds import opened_door, require_choice
 from tandem.handlers import Handlers
 from tandem.scraping import scraped
 from tandem.server import Server
 from tandem.starting import announce, open_pool, require_privileges
+from tandem.tls import server_credentials
 from tandem.v1 import processor_pb2
 from tandem_processor.cancelling import CancelBell
 from tandem_processor.figures import Figures
@@ -45,9 +47,11 @@ async def run_processor(
     given back, and no attempt is spent.
 
     Raises:
+        InvalidSettings: it would serve everybody, and nobody has said so.
         WrongPrivileges: the login is not exactly as the processor's should be.
         PortTaken: somebody else has the address.
     """
+    require_choice(settings)
     async with (
         _open_pool(settings, size=max(settings.pool_size // 2, 1)) as pool,
         # Claims and reports find few rows by their keys. Planned for what was
@@ -61,7 +65,14 @@ async def run_processor(
         await require_privileges(pool, EXPECTED)
         watch, cancel_bell = Watch(pool), CancelBell()
         servicer = ProcessorServicer(pool, watch, cancel_bell)
-        server = Server(servicer, SERVICE, listen=settings.listen)
+        door = await stack.enter_async_context(opened_door(settings, pool))
+        server = Server(
+            servicer,
+            SERVICE,
+            listen=settings.listen,
+            credentials=server_credentials(settings),
+            door=door,
+        )
         measured = Measured(
             server=server,
             pools=(pool, work_pool),

@@ -10,7 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from tandem import limits, tasks
 from tandem.access import current_caller
-from tandem.calls import Context
+from tandem.authentication.door import Context
 from tandem.errors import InvalidRequest, TaskNotFound, Violation
 from tandem.tasks import TaskRow
 from tandem.v1 import processor_pb2 as pb

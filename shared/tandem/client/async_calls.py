@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from tandem import traceparents
 from tandem.client.failures import failure_of, silent
 from tandem.client.repeats import Deadlines, Endurance, Repeats
 from tandem.errors import TandemError
@@ -27,13 +28,16 @@ class AsyncCalls:
         method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer],
         request: Request,
         limit: float,
+        traceparent: str = "",
     ) -> Answer:
         """The one answer, within `limit` seconds."""
+        metadata = traceparents.metadata(traceparent)
         now = asyncio.get_running_loop().time
         repeats = Repeats(limit, single=self._deadlines.single, now=now())
         while True:
             try:
-                return await method(request, timeout=repeats.next_limit(now()))
+                left = repeats.next_limit(now())
+                return await method(request, timeout=left, metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 pause = repeats.pause(failure_of(error), now=now())
             await asyncio.sleep(pause)
@@ -45,10 +49,12 @@ class AsyncCalls:
         limit: float | None,
     ) -> AsyncGenerator[Answer, None]:
         """A stream's messages, over as many openings as it takes."""
+        metadata = traceparents.metadata()
         now = asyncio.get_running_loop().time
         endurance = Endurance(limit, outage=self._deadlines.outage, now=now())
         while True:
-            call: Any = method(request, timeout=endurance.time_left(now()))
+            left = endurance.time_left(now())
+            call: Any = method(request, timeout=left, metadata=metadata)
             try:
                 while (message := await self._read(call)) is not grpc.aio.EOF:
                     endurance.heard()

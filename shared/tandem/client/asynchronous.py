@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import grpc
 
+from tandem import traceparents
 from tandem.client import batches, requests
 from tandem.client.async_calls import AsyncCalls
 from tandem.client.blocking import DEFAULT_CREATOR, DEFAULT_PROCESSOR
@@ -97,11 +98,12 @@ class AsyncClient:
     ) -> Created:
         """The one task of this intended call, made now or earlier. See `Client.create`."""
         request = requests.create_request(spec, options)
+        traceparent = requests.traceparent_of(options)
         limit = requests.create_limit(request, within or self._deadlines.create)
         with naming(request_id=request.request_id):
             try:
                 answer = await self._calls.answer(
-                    self._creator.CreateTask, request, limit
+                    self._creator.CreateTask, request, limit, traceparent
                 )
             except OutcomeUnknown as failure:
                 return await self._find(request.spec.project, failure)
@@ -122,9 +124,11 @@ class AsyncClient:
         *,
         request_id: str | UUID | None = None,
         reject_existing: bool = False,
+        traceparent: str = "",
         within: float | None = None,
     ) -> Sequence[Created]:
         """One task for each spec, in their order. See `Client.create_many`."""
+        traceparent = traceparents.checked(traceparent)
         batch_id = as_request_id(request_id or uuid4())
         creates = batches.requests(
             specs,
@@ -135,11 +139,25 @@ class AsyncClient:
         created: list[Created] = []
         for batch in batches.split(creates):
             with naming(batch_request_id=batch_id), batches.counted_from(batch.first):
-                answer = await self._calls.answer(
-                    self._creator.BatchCreateTasks, batch.to_wire(), limit
+                created += await self.create_batch(
+                    batch.requests, within=limit, traceparent=traceparent
                 )
-            created += map(Created.of, answer.results)
         return created
+
+    async def create_batch(
+        self,
+        creates: Sequence[creator_pb2.CreateTaskRequest],
+        *,
+        within: float | None = None,
+        traceparent: str = "",
+    ) -> Sequence[Created]:
+        """One task for each request, all or nothing. See `Client.create_batch`."""
+        request = creator_pb2.BatchCreateTasksRequest(requests=creates)
+        limit = within or self._deadlines.create_many
+        answer = await self._calls.answer(
+            self._creator.BatchCreateTasks, request, limit, traceparent
+        )
+        return [Created.of(result) for result in answer.results]
 
     async def lookup(
         self,

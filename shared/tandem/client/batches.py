@@ -42,9 +42,6 @@ class Batch:
         self.requests.append(request)
         self.size += size
 
-    def to_wire(self) -> creator_pb2.BatchCreateTasksRequest:
-        return creator_pb2.BatchCreateTasksRequest(requests=self.requests)
-
 
 def requests(
     specs: Iterable[Spec | task_pb2.TaskSpec],

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import grpc
 
+from tandem import traceparents
 from tandem.client import batches, requests
 from tandem.client.blocking_calls import Calls, Clock, SystemClock
 from tandem.client.channels import blocking_channel
@@ -105,10 +106,13 @@ class Client:
             OutcomeUnknown: with `content_window` only; nor did a look-up find it.
         """
         request = requests.create_request(spec, options)
+        traceparent = requests.traceparent_of(options)
         limit = requests.create_limit(request, within or self._deadlines.create)
         with naming(request_id=request.request_id):
             try:
-                answer = self._calls.answer(self._creator.CreateTask, request, limit)
+                answer = self._calls.answer(
+                    self._creator.CreateTask, request, limit, traceparent
+                )
             except OutcomeUnknown as failure:
                 return self._find(request.spec.project, failure)
         return Created.of(answer)
@@ -128,6 +132,7 @@ class Client:
         *,
         request_id: str | UUID | None = None,
         reject_existing: bool = False,
+        traceparent: str = "",
         within: float | None = None,
     ) -> Sequence[Created]:
         """One task for each spec, in their order; the tasks come without payload.
@@ -140,6 +145,7 @@ class Client:
         Raises:
             InvalidRequest: names every bad spec by its place in the list.
         """
+        traceparent = traceparents.checked(traceparent)
         batch_id = as_request_id(request_id or uuid4())
         creates = batches.requests(
             specs,
@@ -150,11 +156,32 @@ class Client:
         created: list[Created] = []
         for batch in batches.split(creates):
             with naming(batch_request_id=batch_id), batches.counted_from(batch.first):
-                answer = self._calls.answer(
-                    self._creator.BatchCreateTasks, batch.to_wire(), limit
+                created += self.create_batch(
+                    batch.requests, within=limit, traceparent=traceparent
                 )
-            created += map(Created.of, answer.results)
         return created
+
+    def create_batch(
+        self,
+        creates: Sequence[creator_pb2.CreateTaskRequest],
+        *,
+        within: float | None = None,
+        traceparent: str = "",
+    ) -> Sequence[Created]:
+        """One task for each request, in their order, all or nothing.
+
+        What `create_many` is for one call's worth of requests that have their own ids:
+        at most 1,000, and 2 MiB.
+
+        Raises:
+            InvalidRequest: names every bad request as `requests[place]`.
+        """
+        request = creator_pb2.BatchCreateTasksRequest(requests=creates)
+        limit = within or self._deadlines.create_many
+        answer = self._calls.answer(
+            self._creator.BatchCreateTasks, request, limit, traceparent
+        )
+        return [Created.of(result) for result in answer.results]
 
     def lookup(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
+from tandem import traceparents
 from tandem.client.failures import failure_of
 from tandem.client.repeats import Deadlines, Endurance, Repeats
 from tandem.client.watchdog import Watchdog
@@ -46,13 +47,16 @@ class Calls:
         method: grpc.UnaryUnaryMultiCallable[Request, Answer],
         request: Request,
         limit: float,
+        traceparent: str = "",
     ) -> Answer:
         """The one answer, within `limit` seconds."""
+        metadata = traceparents.metadata(traceparent)
         now = self._clock.time
         repeats = Repeats(limit, single=self._deadlines.single, now=now())
         while True:
             try:
-                return method(request, timeout=repeats.next_limit(now()))
+                left = repeats.next_limit(now())
+                return method(request, timeout=left, metadata=metadata)
             except grpc.RpcError as error:
                 pause = repeats.pause(failure_of(error), now=now())
             self._clock.sleep_for(pause)
@@ -64,10 +68,12 @@ class Calls:
         limit: float | None,
     ) -> Iterator[Answer]:
         """A stream's messages, over as many openings as it takes."""
+        metadata = traceparents.metadata()
         now = self._clock.time
         endurance = Endurance(limit, outage=self._deadlines.outage, now=now())
         while True:
-            call: Any = method(request, timeout=endurance.time_left(now()))
+            left = endurance.time_left(now())
+            call: Any = method(request, timeout=left, metadata=metadata)
             with Watchdog[Answer](call, silence=self._deadlines.silence) as watchdog:
                 try:
                     for message in watchdog.messages():

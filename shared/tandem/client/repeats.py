@@ -52,11 +52,12 @@ class Wait:
     def __init__(self) -> None:
         self._next = FIRST_WAIT
 
-    def after(self, failure: TandemError) -> float:
+    def after(self, failure: Exception | None) -> float:
         """Seconds until the next try; never before the service asked for it."""
         wait = random.uniform(self._next / 2, self._next)  # noqa: S311 - no secret
         self._next = min(self._next * 2, LONGEST_WAIT)
-        return max(wait, failure.retry_after or 0)
+        asked = failure.retry_after if isinstance(failure, TandemError) else None
+        return max(wait, asked or 0)
 
 
 class Repeats:

@@ -11,6 +11,7 @@ from tandem import limits, wire
 from tandem.client.ids import as_request_id
 from tandem.client.specs import Spec, spec_to_wire, timestamp
 from tandem.states import TaskState
+from tandem.traceparents import checked
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
 
 SHORTEST_WINDOW: Final = 1.0
@@ -34,6 +35,9 @@ class Creating(TypedDict, total=False):
 
     validate_only: bool
     """Answer what would happen, and write nothing."""
+
+    traceparent: str
+    """Of the span that wants it, as the W3C writes it; unset, of the current one."""
 
 
 class Filters(TypedDict, total=False):
@@ -77,6 +81,15 @@ def create_request(
     if "request_id" in options or window is None:
         request.request_id = as_request_id(options.get("request_id") or uuid4())
     return request
+
+
+def traceparent_of(options: Creating) -> str:
+    """What was given; empty if nothing was.
+
+    Raises:
+        ValueError: it is no traceparent.
+    """
+    return checked(options.get("traceparent", ""))
 
 
 def policy(

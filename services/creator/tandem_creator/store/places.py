@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -14,24 +15,36 @@ from tandem import limits
 WINDOW: Final = 1000
 """Positions that one take looks at, whatever it finds there to announce."""
 
+# One look for both: an idle creator asks so little that each statement counts.
 READ_NEWS: Final = """
-SELECT l.lane_id, l.queue, l.priority, p.position IS NOT NULL AS has_place
-FROM tandem.lanes AS l
-LEFT JOIN tandem.group_places AS p
-    ON p.group_name = $1
-    AND p.lane_id = l.lane_id
-WHERE l.queue = ANY ($2::text[])
-  AND NOT (
-    $4
-    AND EXISTS (SELECT FROM tandem.queues AS q WHERE q.queue = l.queue AND q.paused)
-  )
-  AND EXISTS (
-    SELECT
-    FROM tandem.task_status AS s
-    WHERE s.lane_id = l.lane_id
-      AND s.position > coalesce(p.position, 0)
-      AND s.position <= $3
-  )
+SELECT look.any_lost, n.lane_id, n.queue, n.priority, n.has_place
+FROM (
+    SELECT $5::interval IS NOT NULL AND EXISTS (
+        SELECT
+        FROM tandem.takes AS k
+        WHERE k.group_name = $1
+          AND (k.member_id IS NULL OR k.take_time < now() - $5::interval)
+    ) AS any_lost
+) AS look
+LEFT JOIN LATERAL (
+    SELECT l.lane_id, l.queue, l.priority, p.position IS NOT NULL AS has_place
+    FROM tandem.lanes AS l
+    LEFT JOIN tandem.group_places AS p
+        ON p.group_name = $1
+        AND p.lane_id = l.lane_id
+    WHERE l.queue = ANY ($2::text[])
+      AND NOT (
+        $4
+        AND EXISTS (SELECT FROM tandem.queues AS q WHERE q.queue = l.queue AND q.paused)
+      )
+      AND EXISTS (
+        SELECT
+        FROM tandem.task_status AS s
+        WHERE s.lane_id = l.lane_id
+          AND s.position > coalesce(p.position, 0)
+          AND s.position <= $3
+      )
+) AS n ON true
 """
 
 INSERT_PLACE: Final = """
@@ -165,6 +178,17 @@ class Lane:
     priority: int
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a group may take."""
+
+    lanes: Sequence[Lane]
+    """Those with settled positions that the group has not taken."""
+
+    any_lost: bool
+    """Whether there are takes that nobody answers for."""
+
+
 class Kind(NamedTuple):
     """What decides who may be sent a task's id."""
 
@@ -196,16 +220,32 @@ class Reader:
 
 
 async def read_news(
-    pool: asyncpg.Pool, reader: Reader, queues: Collection[str], *, settled: int
-) -> list[Lane]:
-    """The lanes with settled positions that the group has not taken. Each has a place."""
+    pool: asyncpg.Pool,
+    reader: Reader,
+    queues: Collection[str],
+    *,
+    settled: int,
+    silent_for: float | None = None,
+) -> News:
+    """What has settled and is not taken yet; each lane has a place.
+
+    With `silent_for` also whether takes are lost: nobody answers for them, or not for so
+    many seconds.
+    """
     records = await pool.fetch(
-        READ_NEWS, reader.group, list(queues), settled, reader.works
+        READ_NEWS,
+        reader.group,
+        list(queues),
+        settled,
+        reader.works,
+        None if silent_for is None else timedelta(seconds=silent_for),
     )
-    for record in records:
+    found = [record for record in records if record["lane_id"] is not None]
+    for record in found:
         if not record["has_place"]:
             await pool.execute(INSERT_PLACE, reader.group, record["lane_id"])
-    return [Lane(r["lane_id"], r["queue"], r["priority"]) for r in records]
+    lanes = [Lane(r["lane_id"], r["queue"], r["priority"]) for r in found]
+    return News(lanes, any_lost=records[0]["any_lost"])
 
 
 async def read_projects_ahead(
