@@ -66,10 +66,6 @@ test-faults: $(DEV)  ## Disturb both services at random, and judge what is left 
 test-versions: $(DEV)  ## Try PostgreSQL 14 to 18: what speaks SQL, and a pair at work (ARGS='14 17')
 	@python tools/postgres_versions.py $(ARGS)
 
-.PHONY: test-versions
-test-versions: $(DEV)  ## Run what speaks SQL on the other versions of PostgreSQL (ARGS='15 16')
-	@python tools/postgres_versions.py $(ARGS)
-
 .PHONY: check
 check: check-static test  ## Run every check, then the tests
 
