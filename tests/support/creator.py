@@ -41,6 +41,7 @@ async def opened(
     url: str,
     *,
     require_request_id: bool = False,
+    auth: tuple[str, ...] | None = None,
     channel_options: Sequence[tuple[str, Any]] = (),
     **timing: float,
 ) -> AsyncIterator[tuple[CreatorServiceAsyncStub, RunningCreator]]:
@@ -49,6 +50,7 @@ async def opened(
         database_url=url,
         listen="127.0.0.1:0",
         grace=5.0,
+        auth=auth,
         require_request_id=require_request_id,
     )
     async with running_creator(settings, timing=Timing(**timing)) as creator:
