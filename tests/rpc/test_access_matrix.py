@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -20,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from tandem import entering
 from tandem.handlers import Handlers
 from tandem.v1 import creator_pb2, processor_pb2
 from tests.support.cluster import Database
@@ -304,3 +306,20 @@ async def test_health_is_open_and_reflection_is_for_whoever_is_known(
             [method] = REFLECTION.methods
             reflected = await answered(channel, method, listing, known)
             assert healthy[0] is reflected[0] is grpc.StatusCode.OK
+
+
+async def test_an_open_stream_of_a_revoked_key_ends(
+    database: Database, owner_pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entering, "ADMITTED_AGAIN", 0.1)
+    key = bearer(await a_key(database, "read:shop"))
+    async with opened(database.creator_url, auth=("key",), frame=0.1) as (stub, _):
+        request = creator_pb2.StreamCreatedTasksRequest()
+        stream = stub.StreamCreatedTasks(request, metadata=key, timeout=LIMIT)
+        assert await stream.read() is not grpc.aio.EOF
+        await owner_pool.execute("UPDATE tandem.api_keys SET revoke_time = now()")
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            async for _message in stream:
+                pass
+
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
