@@ -319,7 +319,11 @@ async def test_an_open_stream_of_a_revoked_key_ends(
         assert await stream.read() is not grpc.aio.EOF
         await owner_pool.execute("UPDATE tandem.api_keys SET revoke_time = now()")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            async for _message in stream:
-                pass
+            await to_its_end(stream)
 
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def to_its_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
