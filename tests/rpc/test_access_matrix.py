@@ -6,8 +6,10 @@ or wrong; a new method by a row in REQUESTS, without which `test_every_method_ha
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
@@ -24,6 +26,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tandem import entering
 from tandem.handlers import Handlers
 from tandem.v1 import creator_pb2, processor_pb2
+from tests.support.certificates import Authority
 from tests.support.cluster import Database
 from tests.support.creator import a_request, opened
 from tests.support.keys import EVERYTHING, Metadata, a_key, bearer, refused_keys
@@ -115,17 +118,35 @@ UNNAMED: Final = ("BatchGetTasks", "GetStats", "ConsumeCreatedTasks")
 
 @asynccontextmanager
 async def both(database: Database) -> AsyncIterator[Mapping[str, grpc.aio.Channel]]:
-    """A creator and a processor that ask for keys."""
+    """A creator and a processor that ask for keys, over TLS."""
+    authority = Authority()
+    signed = authority.sign("service")
+    trusted = grpc.ssl_channel_credentials(authority.pem)
     async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "cert.pem").write_bytes(signed.certificate)
+        (folder / "key.pem").write_bytes(signed.key)
+        access = {
+            "auth": ("key",),
+            "tls_cert": str(folder / "cert.pem"),
+            "tls_key": str(folder / "key.pem"),
+        }
         _, creator = await stack.enter_async_context(
-            opened(database.creator_url, auth=("key",))
+            opened(database.creator_url, access=access)
         )
         processor = await stack.enter_async_context(
-            working(database.processor_url, Handlers(), auth=("key",))
+            working(database.processor_url, Handlers(), **access)
         )
-        target = f"127.0.0.1:{creator.port}"
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
-        yield {CREATOR.name: channel, PROCESSOR.name: processor.channel}
+        at = {
+            CREATOR.name: f"127.0.0.1:{creator.port}",
+            PROCESSOR.name: processor.address,
+        }
+        yield {
+            name: await stack.enter_async_context(
+                grpc.aio.secure_channel(address, trusted)
+            )
+            for name, address in at.items()
+        }
 
 
 async def answered(
@@ -313,7 +334,10 @@ async def test_an_open_stream_of_a_revoked_key_ends(
 ) -> None:
     monkeypatch.setattr(entering, "ADMITTED_AGAIN", 0.1)
     key = bearer(await a_key(database, "read:shop"))
-    async with opened(database.creator_url, auth=("key",), frame=0.1) as (stub, _):
+    async with opened(database.creator_url, access={"auth": ("key",)}, frame=0.1) as (
+        stub,
+        _,
+    ):
         request = creator_pb2.StreamCreatedTasksRequest()
         stream = stub.StreamCreatedTasks(request, metadata=key, timeout=LIMIT)
         assert await stream.read() is not grpc.aio.EOF
