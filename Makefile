@@ -114,6 +114,10 @@ bench-create: $(SERVER) $(PEERS)/.filled  ## Measure creation against ceiling, f
 bench-process: $(SERVER) $(PEERS)/.filled  ## Measure processing against the peers (ARGS=--quick)
 	@python -m benchmarks.process --peers $(PEERS)/bin/python $(ARGS)
 
+.PHONY: bench-access
+bench-access: $(SERVER)  ## Measure what it costs to ask who calls (ARGS='--rounds 3')
+	@python -m benchmarks.access $(ARGS)
+
 .PHONY: soak
 soak: $(SERVER)  ## Work a pair for half an hour, and fail on what grows (ARGS='--minutes 3')
 	@python -m benchmarks.soak $(ARGS)

@@ -189,9 +189,16 @@ def _answers(behaviour: Stream, record: _Record, entry: Entry) -> Stream:
 
 
 def _parsed(request: Any) -> Any:
+    if hasattr(request, "__aiter__"):
+        return _each_parsed(request)
     if isinstance(request, Malformed):
         raise InvalidRequest("the bytes sent are not a message of this method")
     return request
+
+
+async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parsed(request)
 
 
 async def _fail(

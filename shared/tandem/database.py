@@ -68,6 +68,7 @@ async def _prepared(admin_url: str, folder: Path) -> Logins:
         creator_url=url(CREATOR),
         processor_url=url(PROCESSOR),
         janitor_url=url(JANITOR),
+        owner_url=url(OWNER),
     )
 
 

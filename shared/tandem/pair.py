@@ -27,6 +27,9 @@ class Logins:
     janitor_url: str = field(repr=False, default="")
     """Empty where nobody prunes."""
 
+    owner_url: str = field(repr=False, default="")
+    """Empty where nobody makes keys."""
+
 
 class Pair:
     """Any number of creators and processors, as child processes.

@@ -13,7 +13,7 @@ import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from tandem import calls, limits
 from tandem.authentication.door import Door
@@ -88,7 +88,14 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         # It answers all that reflection asks of a pool; the stubs know the class only.
         methods: Any = MethodsFound()
-        reflection.enable_server_reflection(self._names(), self._server, pool=methods)
+        reflected: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+        reflecting = calls.handlers(
+            reflection.aio.ReflectionServicer(self._names(), pool=methods),
+            reflected,
+            CallCounts(),
+            door=door,
+        )
+        self._server.add_generic_rpc_handlers((reflecting,))
 
     def _names(self) -> tuple[str, ...]:
         described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -21,7 +21,7 @@ PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
-AUTH_KINDS: Final[tuple[str, ...]] = ("certificate",)
+AUTH_KINDS: Final = ("key", "certificate")
 """Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
 
 URL_SCHEMES: Final = ("postgresql://", "postgres://")

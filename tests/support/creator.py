@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ async def opened(
     url: str,
     *,
     require_request_id: bool = False,
+    access: Mapping[str, Any] | None = None,
     channel_options: Sequence[tuple[str, Any]] = (),
     **timing: float,
 ) -> AsyncIterator[tuple[CreatorServiceAsyncStub, RunningCreator]]:
@@ -49,6 +50,7 @@ async def opened(
         database_url=url,
         listen="127.0.0.1:0",
         grace=5.0,
+        **(access or {}),
         require_request_id=require_request_id,
     )
     async with running_creator(settings, timing=Timing(**timing)) as creator:

@@ -51,6 +51,7 @@ EXPECTED: Final = Expected(
         "stream_floor": {"SELECT": ALL},
         "retention": {"SELECT": ALL},
         "queues": {"SELECT": ALL},
+        "api_keys": {"SELECT": ALL},
         "group_places": {
             "SELECT": ALL,
             "INSERT": frozenset({"group_name", "lane_id", "position"}),

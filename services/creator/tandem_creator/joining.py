@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 from uuid import UUID
 
-from tandem import calls, limits
-from tandem.access import current_caller
+from tandem import limits
+from tandem.access import Caller, current_caller
 from tandem.errors import InvalidRequest, Violation
+from tandem.permissions import group_rule
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
 from tandem_creator.members import Join
@@ -16,16 +16,13 @@ from tandem_creator.members import Join
 Request = pb.ConsumeCreatedTasksRequest
 
 
-async def parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Request]:
+async def parsed(requests: AsyncIterator[Request]) -> AsyncIterator[Request]:
     """The member's messages.
 
     Raises:
-        InvalidRequest: one was no message, or said nothing.
+        InvalidRequest: one said nothing.
     """
     async for request in requests:
-        if not isinstance(request, Request):
-            assert isinstance(request, calls.Malformed)
-            raise InvalidRequest("the bytes sent are not a message of this method")
         if request.WhichOneof("kind") is None:
             raise refused("kind", "is required")
         yield request
@@ -35,11 +32,13 @@ async def read_join(requests: AsyncIterator[Request]) -> Join:
     """Who asks: what the first message has to say.
 
     Raises:
+        PermissionDenied: the caller may not be a member of this group.
         InvalidRequest: names every field at fault, or the message that is missing.
     """
     first = await anext(requests, None)
     if first is None or not first.HasField("join"):
         raise refused("join", "must come first")
+    group_rule(first.join.group).require_use(current_caller.get())
     return _parse_join(first.join)
 
 
@@ -58,8 +57,14 @@ def _parse_join(join: Request.Join) -> Join:
         processor_id=processor_id,
         queues=frozenset(queues),
         types=frozenset(types) or None,
-        caller=current_caller.get(),
+        caller=_member(group),
     )
+
+
+def _member(group: str) -> Caller:
+    """The caller, as far as the group goes: who works tasks is sent those it may work."""
+    caller = current_caller.get()
+    return caller.only("process") if group == limits.WORKERS else caller
 
 
 def parse_credits(grant: Request.Grant) -> int:

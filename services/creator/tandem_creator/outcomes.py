@@ -11,7 +11,6 @@ from tandem.errors import (
     ExternalIdTaken,
     RequestIdReused,
     TandemError,
-    TaskNotFound,
     Violation,
 )
 from tandem.tasks import TaskRow
@@ -70,12 +69,15 @@ def fill(
 
 def refusal(draft: Draft, winner: Winner) -> TandemError | None:
     """What the caller is told where the task that was there first is no answer."""
-    if not tasks.visible(access.current_caller.get(), [winner.row]):
-        return TaskNotFound("no such task")
+    may_read = access.current_caller.get().may_read(winner.row.project)
     if winner.match is Match.REQUEST_ID:
         differing = differing_fields(draft, winner.row)
+        if differing and not may_read:
+            return RequestIdReused("request_id made a task of other content")
         return _reused(winner.row, differing) if differing else None
     if winner.match is Match.EXTERNAL_ID and draft.policy == REJECT:
+        if not may_read:
+            return ExternalIdTaken("external_id is that of another task")
         return _taken(winner.row)
     return None
 
@@ -87,19 +89,18 @@ def render(
     full: bool,
     spec: task_pb2.TaskSpec | None = None,
 ) -> None:
-    """The task, as much of it as was asked for, to a caller who may see it.
+    """The task, as much of it as was asked for; its id alone to a caller who may only create.
 
     Args:
         task: an empty message, to be filled.
         row: the task.
         full: whether payload and results are told.
         spec: the row's in the words of the contract, where somebody has it already.
-
-    Raises:
-        TaskNotFound: this caller may not.
     """
     if not tasks.visible(access.current_caller.get(), [row]):
-        raise TaskNotFound("no such task")
+        if row.create_time != NOT_WRITTEN:
+            task.task_id = str(row.task_id)
+        return
     tasks.fill_task(task, row if full else _basic(row), spec=spec)
     if row.create_time == NOT_WRITTEN:
         task.ClearField("task_id")
@@ -120,7 +121,8 @@ def _fill_created(
         render(response.task, row_of(draft, created), full=full)
         return
     if not access.current_caller.get().may_read(draft.project):
-        raise TaskNotFound("no such task")
+        response.task.task_id = str(draft.task_id)
+        return
     fill_fresh(response.task, draft, draft.given, created.create_time, full=full)
 
 
@@ -139,7 +141,8 @@ def _fill_existing(
 ) -> None:
     response.outcome = Response.OUTCOME_EXISTING
     render(response.task, winner.row, full=full)
-    response.differing_fields.extend(differing_fields(draft, winner.row))
+    if access.current_caller.get().may_read(draft.project):
+        response.differing_fields.extend(differing_fields(draft, winner.row))
     response.existing_reason = EXISTING_REASONS[winner.match]
 
 

@@ -14,7 +14,6 @@ from tandem.errors import (
     ExternalIdTaken,
     RequestIdReused,
     TandemError,
-    TaskNotFound,
     Violation,
 )
 from tandem.v1 import creator_pb2 as pb
@@ -25,7 +24,7 @@ from tandem_creator.store.winners import Winner
 
 Outcome = pb.CreateTaskResponse
 
-FIRST_TOLD: Final = (RequestIdReused, ExternalIdTaken, TaskNotFound)
+FIRST_TOLD: Final = (RequestIdReused, ExternalIdTaken)
 """Where requests are refused for several reasons, the batch is for the first of these."""
 
 REDUCED_RESULT: Final = frozenset({"task", "outcome", "request_id", "existing_reason"})
@@ -40,7 +39,6 @@ def refuse_batch(drafts: Sequence[Draft], winners: Mapping[UUID, Winner]) -> Non
     Raises:
         RequestIdReused: a request id made a task of other content.
         ExternalIdTaken: another request has an external id, and this was asked for.
-        TaskNotFound: the caller may not see one of the tasks.
     """
     places = {draft.task_id: index for index, draft in enumerate(drafts)}
     refusals = {

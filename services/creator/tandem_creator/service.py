@@ -132,9 +132,11 @@ class CreatorServicer:
         lookup = parse_lookup(request)
         async with self._kept.connected() as connection:
             found = await look_up(connection, lookup)
-        response = pb.LookupTaskResponse(
-            request_id_expire_time=wire.timestamp(found.ids_expire_time)
-        )
+        response = pb.LookupTaskResponse()
+        expire_time = wire.timestamp(found.ids_expire_time)
+        # It tells that the task is final.
+        if expire_time and access.current_caller.get().may_read(lookup.project):
+            response.request_id_expire_time.CopyFrom(expire_time)
         render(response.task, found.row, full=lookup.full)
         task = response.task
         bind_contextvars(task_id=task.task_id, request_id=task.request_id)

@@ -48,6 +48,7 @@ EXPECTED: Final = Expected(
         },
         "task_view": {"SELECT": ALL},
         "lanes": {"SELECT": ALL},
+        "api_keys": {"SELECT": ALL},
         "group_places": {"SELECT": ALL},
         "takes": {"SELECT": ALL},
         "group_members": {"SELECT": ALL},

@@ -12,6 +12,7 @@ from tandem import limits, tasks
 from tandem.access import current_caller
 from tandem.authentication.door import Context
 from tandem.errors import InvalidRequest, TaskNotFound, Violation
+from tandem.permissions import denied
 from tandem.tasks import TaskRow
 from tandem.v1 import processor_pb2 as pb
 from tandem.validation import Violations
@@ -115,7 +116,7 @@ class ProcessorServicer:
         wanted = parse_cancel(request)
         bind_contextvars(task_id=str(wanted.task_id))
         # Whoever may not read a task may not cancel it either.
-        await self._read(wanted.task_id, full=False)
+        _require_operating(await self._read(wanted.task_id, full=False))
         asked = await cancels.cancel(self._pool, wanted)
         if asked is not None:
             self._watch.ring([wanted.task_id])
@@ -129,6 +130,7 @@ class ProcessorServicer:
         wanted = parse_retry(request)
         bind_contextvars(task_id=str(wanted.task_id))
         row = await self._read(wanted.task_id, full=False)
+        _require_operating(row)
         moved = False
         # Again only after somebody else has moved the task in between.
         while not moved and retries.is_asked_for(row, wanted):
@@ -159,6 +161,16 @@ class ProcessorServicer:
     ) -> pb.GetStatsResponse:
         query = parse_stats(request)
         return await self.stats.get(query, current_caller.get())
+
+
+def _require_operating(row: TaskRow) -> None:
+    """Of a task that the caller may read.
+
+    Raises:
+        PermissionDenied: they may do no more than that.
+    """
+    if not current_caller.get().may("operate", row.project):
+        raise denied(("operate",), row.project)
 
 
 def _task_id(text: str, violations: Violations) -> UUID:

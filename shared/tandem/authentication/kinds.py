@@ -14,6 +14,7 @@ import structlog
 
 from tandem.authentication.certificates import Certificates
 from tandem.authentication.door import Door
+from tandem.authentication.key_ring import opened_key_ring
 from tandem.authentication.presenting import Authenticator
 from tandem.settings import AUTH_KINDS, InvalidSettings, Settings
 
@@ -36,7 +37,9 @@ async def _certificates(
     yield Certificates(Path(settings.certificate_callers))
 
 
-OPENERS: Final[Mapping[str, Opener]] = MappingProxyType({"certificate": _certificates})
+OPENERS: Final[Mapping[str, Opener]] = MappingProxyType(
+    {"key": opened_key_ring, "certificate": _certificates}
+)
 """What makes an authenticator of each kind that TANDEM_AUTH may name."""
 
 

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "migrate": "services",
     "prune": "prune",
+    "key": "key",
     "creator": "services",
     "processor": "services",
     "task": "task",

@@ -36,6 +36,7 @@ class CreatorServiceStub:
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field; where they are too many for one answer, its last violation names
       the rest in short. Nothing was written, and the request id stays free.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -126,6 +127,7 @@ class CreatorServiceAsyncStub(CreatorServiceStub):
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field; where they are too many for one answer, its last violation names
       the rest in short. Nothing was written, and the request id stays free.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -212,6 +214,7 @@ class CreatorServiceServicer(metaclass=_abc_1.ABCMeta):
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field; where they are too many for one answer, its last violation names
       the rest in short. Nothing was written, and the request id stays free.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and

@@ -32,6 +32,7 @@ class ProcessorServiceStub:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
     BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -103,6 +104,7 @@ class ProcessorServiceServicer:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
     BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -275,6 +277,7 @@ class ProcessorService:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
     BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and

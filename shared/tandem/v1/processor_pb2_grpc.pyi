@@ -33,6 +33,7 @@ class ProcessorServiceStub:
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -117,6 +118,7 @@ class ProcessorServiceAsyncStub(ProcessorServiceStub):
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and
@@ -197,6 +199,7 @@ class ProcessorServiceServicer(metaclass=_abc_1.ABCMeta):
 
     - INVALID_ARGUMENT, INVALID_REQUEST: bytes that do not parse, or fields outside their limits. A
       BadRequest names every bad field.
+    - UNAUTHENTICATED, UNAUTHENTICATED: no valid credentials, whatever the request says.
     - PERMISSION_DENIED, PERMISSION_DENIED: the caller may not do this.
     - RESOURCE_EXHAUSTED, OVERLOADED: refused before anything was done; try again later, as its RetryInfo says.
     - UNAVAILABLE, STORE_UNAVAILABLE: the database is away, slow, or did not confirm. With RetryInfo and

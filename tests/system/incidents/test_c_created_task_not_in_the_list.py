@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from uuid import UUID
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
 
+import grpc
 import pytest
 
 from tandem.postgres.connect import connected
@@ -16,6 +19,7 @@ from tests.support.cluster import Database
 from tests.support.content import result_of, state_of
 from tests.support.creator import a_request
 from tests.support.gates import Gate, let_pass, standing_gate
+from tests.support.keys import a_key, bearer, refused_keys
 from tests.support.rivals import rivals
 from tests.support.running_pair import (
     HANDLERS,
@@ -302,6 +306,55 @@ async def test_c6_a_task_whose_processor_is_killed_is_run_again_and_finishes(
     assert (finished.status.claim, finished.status.attempt) == (2, 2)
     assert finished.status.error.reason == "CRASHED"
     assert result_of(finished)["result_url"].endswith(f"{created.task_id}.mp4")
+
+
+async def test_c10_without_a_valid_key_every_answer_is_the_same_refusal(
+    database: Database,
+) -> None:
+    """It says nothing of what exists, and neither does the log say the secret."""
+    environ = {**HASTE, "TANDEM_AUTH": "key"}
+    wrong = await refused_keys(database)
+    key = bearer(await a_key(database, "create:p-locked", "read:p-locked"))
+    stranger = bearer(await a_key(database, "create:p-other", "read:p-other"))
+    async with running_pair(
+        database, handlers=HANDLERS, environ=environ, creators=1, processors=1
+    ) as pair:
+        request = an_animation("p-locked")
+        created = await pair.creators[0].CreateTask(request, metadata=key)
+        ids = (created.task.task_id, str(uuid4()))
+        get = partial(processor_pb2.GetTaskRequest, view=task_pb2.TASK_VIEW_FULL)
+        for shown in wrong.values():
+            told = {
+                *[
+                    await words_of(
+                        pair.creators[0].CreateTask(request, metadata=shown)
+                    ),
+                    *[
+                        await words_of(
+                            pair.processors[0].GetTask(get(task_id=i), metadata=shown)
+                        )
+                        for i in ids
+                    ],
+                ]
+            }
+            assert len(told) == 1
+            assert told.pop().startswith("UNAUTHENTICATED: ")
+        for task_id in ids:
+            asked = pair.processors[0].GetTask(get(task_id=task_id), metadata=stranger)
+            assert await words_of(asked) == "TASK_NOT_FOUND: no task has this id"
+        ours = await pair.processors[0].GetTask(get(task_id=ids[0]), metadata=key)
+        lines = "".join(each.text for each in pair.logs.written)
+
+    assert ours.task.task_id == ids[0]
+    secrets = {text.split()[-1] for shown in wrong.values() for _, text in shown}
+    assert not [secret for secret in secrets if secret in lines]
+
+
+async def words_of(call: Any) -> str:
+    """What a call is refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value.details() or ""
 
 
 def assert_in_order(task: task_pb2.Task) -> None:
