@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from http import HTTPStatus
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import structlog
@@ -98,7 +97,7 @@ class KeyUrl:
             async with asyncio.timeout(FETCH_LIMIT):
                 text = await asyncio.wrap_future(in_thread(_fetch, self._url))
             self._take(text)
-        except (OSError, ValueError, TimeoutError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             self._failed = True
             log.warning("key set not fetched", error=_said(error))
         finally:
@@ -132,9 +131,12 @@ class _NoRedirects(HTTPRedirectHandler):
 
 def _fetch(url: str) -> bytes:
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - the settings allow https, and http on loopback
-    with build_opener(_NoRedirects).open(request, timeout=FETCH_LIMIT) as answer:
-        if answer.status != HTTPStatus.OK:
-            raise InvalidKeySet(f"it was answered with status {answer.status}")
+    try:
+        answer = build_opener(_NoRedirects).open(request, timeout=FETCH_LIMIT)
+    except HTTPError as refusal:
+        with refusal:
+            raise InvalidKeySet(f"the answer was {refusal.code}") from None
+    with answer:
         return _read(answer, until=time.monotonic() + FETCH_LIMIT)
 
 
