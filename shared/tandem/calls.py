@@ -63,12 +63,14 @@ class Malformed:
     """Stands for a request whose bytes are no message of its type."""
 
 
-def guarded(message: type[Message]) -> Callable[[bytes], Message | Malformed]:
+def guarded(
+    parse_whole: Callable[[bytes], Message],
+) -> Callable[[bytes], Message | Malformed]:
     """A deserializer that never raises: grpcio would answer UNKNOWN with its words."""
 
     def parse(data: bytes) -> Message | Malformed:
         try:
-            return message.FromString(data)
+            return parse_whole(data)
         except DecodeError:
             return Malformed()
 
@@ -96,7 +98,7 @@ def _handler(
     )
     handler: grpc.RpcMethodHandler[Any, Any] = make(
         wrap(behaviour, _Record(method.name, counted)),
-        request_deserializer=guarded(GetMessageClass(method.input_type)),
+        request_deserializer=guarded(GetMessageClass(method.input_type).FromString),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
     return handler

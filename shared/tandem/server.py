@@ -12,12 +12,12 @@ from typing import Any, Final
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem import calls, limits
+from tandem.borrowed import Borrowing, Health, add_reflection
 from tandem.measures import CallCounts
-from tandem.reflecting import MethodsFound
 
 log = structlog.get_logger()
 
@@ -74,17 +74,16 @@ class Server:
         self.is_serving = False
         """What health says."""
 
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         # Off, or a second server on the same port would bind silently.
         reuse = ("grpc.so_reuseport", int(share_port))
         self._server = grpc.aio.server(options=(*OPTIONS, reuse))
         self.counts = CallCounts()
         handlers = calls.handlers(servicer, service, self.counts)
         self._server.add_generic_rpc_handlers((handlers,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        # It answers all that reflection asks of a pool; the stubs know the class only.
-        methods: Any = MethodsFound()
-        reflection.enable_server_reflection(self._names(), self._server, pool=methods)
+        borrowing: Any = Borrowing(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, borrowing)
+        add_reflection(self._names(), borrowing)
 
     def _names(self) -> tuple[str, ...]:
         described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

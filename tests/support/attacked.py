@@ -6,7 +6,7 @@ import asyncio
 import re
 import resource
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +117,7 @@ async def attacked(running: RunningPair, name: str) -> AsyncIterator[Attack]:
         yield attack
         await others.call()
     grown = [peak - was for peak, was in zip(peaks, before, strict=True)]
-    print(
+    print(  # noqa: T201 - the figures of this run
         f"{name}: grown by {grown} MiB, others served {others.served} times,"
         f" the slowest in {others.slowest * 1000:.0f} ms"
     )
@@ -128,8 +128,8 @@ async def attacked(running: RunningPair, name: str) -> AsyncIterator[Attack]:
 
 
 @asynccontextmanager
-async def _meanwhile(doing: object) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(doing)  # type: ignore[arg-type]
+async def _meanwhile(doing: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(doing)
     try:
         yield
     finally:

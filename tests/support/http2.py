@@ -156,6 +156,21 @@ class Raw:
                     raise AssertionError(f"no {kind.name} before the end")
                 self.heard += part
 
+    async def settled(self, ping: bytes) -> None:
+        """Wait until all that was sent is taken: the last of it, this ping, is answered.
+
+        Or until the connection has ended.
+        """
+        async with asyncio.timeout(LIMIT):
+            while (Kind.PING, ping) not in self.frames():
+                try:
+                    part = await self._reader.read(65_536)
+                except ConnectionError:
+                    return
+                if not part:
+                    return
+                self.heard += part
+
     def frames(self) -> list[tuple[int, bytes]]:
         """The whole frames that were read: kind and payload."""
         found, at = [], 0
