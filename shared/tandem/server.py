@@ -24,6 +24,9 @@ log = structlog.get_logger()
 MOST_UNTAKEN: Final = 50_000
 """Calls that have arrived and that Python has not begun: more than it begins in ten seconds."""
 
+MOST_STREAMS: Final = 2_000
+"""Of one connection at once."""
+
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", limits.MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", limits.MAX_MESSAGE_BYTES),
@@ -37,6 +40,7 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", MOST_STREAMS),
     # Past 1,000 that wait to be taken up gRPC answers some with CANCELLED, which says
     # nothing, and which nobody repeats. Whoever is too many is told so by the service.
     ("grpc.server.max_pending_requests", MOST_UNTAKEN),
