@@ -20,6 +20,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from tandem.allowances import Allowances
 from tandem.authentication.door import Context, Door
 from tandem.call_spans import note_outcome, traced
 from tandem.entering import Entry
@@ -65,12 +66,14 @@ class Malformed:
     """Stands for a request whose bytes are no message of its type."""
 
 
-def guarded(message: type[Message]) -> Callable[[bytes], Message | Malformed]:
+def guarded(
+    parse_whole: Callable[[bytes], Message],
+) -> Callable[[bytes], Message | Malformed]:
     """A deserializer that never raises: grpcio would answer UNKNOWN with its words."""
 
     def parse(data: bytes) -> Message | Malformed:
         try:
-            return message.FromString(data)
+            return parse_whole(data)
         except DecodeError:
             return Malformed()
 
@@ -83,6 +86,7 @@ def handlers(
     counts: CallCounts,
     *,
     door: Door | None = None,
+    allowances: Allowances | None = None,
 ) -> grpc.GenericRpcHandler:
     """Every method of the service, each wrapped and counted, as one handler for a server.
 
@@ -90,7 +94,12 @@ def handlers(
         KeyError: nobody has said what one of the methods needs.
     """
     methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method.name: _handler(getattr(servicer, method.name), method, counts, door)
+        method.name: _handler(
+            getattr(servicer, method.name),
+            method,
+            counts,
+            Entry(door, RULES[method.full_name], allowances),
+        )
         for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, dict(methods))
@@ -100,17 +109,16 @@ def _handler(
     behaviour: Callable[..., Any],
     method: MethodDescriptor,
     counts: CallCounts,
-    door: Door | None,
+    entry: Entry,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     make = _MAKERS[method.client_streaming, method.server_streaming]
     wrap = _answers if method.server_streaming else _answer
     counted = counts.add_method(
         method.name, is_stream=method.client_streaming or method.server_streaming
     )
-    entry = Entry(door, RULES[method.full_name])
     handler: grpc.RpcMethodHandler[Any, Any] = make(
         traced(wrap(behaviour, _Record(method.name, counted), entry), method),
-        request_deserializer=guarded(GetMessageClass(method.input_type)),
+        request_deserializer=guarded(GetMessageClass(method.input_type).FromString),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
     return handler
@@ -173,9 +181,10 @@ def _answers(behaviour: Stream, record: _Record, entry: Entry) -> Stream:
             stay = entry.stay(context)
             parsed = _parsed(request)
             entry.permit(parsed)
-            async for response in behaviour(parsed, context):
-                await stay.prolong()
-                yield response
+            with entry.streaming():
+                async for response in behaviour(parsed, context):
+                    await stay.prolong()
+                    yield response
         except (asyncio.CancelledError, GeneratorExit):
             record("CANCELLED", start)
             raise

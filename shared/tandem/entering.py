@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
 
 from tandem.access import ANONYMOUS, current_caller
+from tandem.allowances import Allowances
 from tandem.authentication.door import Context, Door
 from tandem.permissions import Rule
 
@@ -18,11 +20,14 @@ ADMITTED_AGAIN: Final = 5.0
 class Entry:
     """The way into one method. Without a door everybody may do everything."""
 
-    __slots__ = ("_door", "_rule")
+    __slots__ = ("_allowances", "_door", "_rule")
 
-    def __init__(self, door: Door | None, rule: Rule) -> None:
+    def __init__(
+        self, door: Door | None, rule: Rule, allowances: Allowances | None = None
+    ) -> None:
         self._door = door
         self._rule = rule
+        self._allowances = allowances or Allowances()
 
     async def admit(self, context: Context) -> None:
         """Learn who calls, and whether they may use the method at all.
@@ -30,14 +35,17 @@ class Entry:
         Raises:
             Unauthenticated: nobody who is known.
             PermissionDenied: in no project.
+            RateLimited: too often.
         """
         if self._door is None:
             current_caller.set(ANONYMOUS)
+            self._allowances.spend(ANONYMOUS)
             return
         caller = await self._door.admit(context)
         current_caller.set(caller)
         bind_contextvars(caller=caller.name)
         self._rule.require_use(caller)
+        self._allowances.spend(caller)
 
     def permit(self, request: Any) -> None:
         """Whether they may, in the projects that the request names.
@@ -47,6 +55,18 @@ class Entry:
         """
         if self._door is not None:
             self._rule.require_projects(current_caller.get(), request)
+
+    def streaming(self) -> AbstractContextManager[None]:
+        """One stream of the caller, for the length of a block.
+
+        Without a door nobody can be told from anybody else, and none is counted.
+
+        Raises:
+            RateLimited: it has as many open as it may.
+        """
+        if self._door is None:
+            return nullcontext()
+        return self._allowances.streaming(current_caller.get())
 
     def stay(self, context: Context) -> Stay:
         """The same for a stream, for as long as it goes on."""

@@ -133,6 +133,14 @@ class Unauthenticated(TandemError):
     reason = "UNAUTHENTICATED"
 
 
+class IssuerUnavailable(TandemError):
+    """Nobody can say yet whether the token is valid. Send the same request later."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "ISSUER_UNAVAILABLE"
+    retry_after = 1.0
+
+
 class PermissionDenied(TandemError):
     """The caller's scopes do not allow this, whatever exists."""
 

@@ -12,21 +12,24 @@ from typing import Any, Final
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from tandem import calls, limits
+from tandem.allowances import Allowances
 from tandem.authentication.door import Door
+from tandem.borrowed import Borrowing, Health, Reflection
 from tandem.measures import CallCounts
-from tandem.reflecting import MethodsFound
 
 log = structlog.get_logger()
 
 MOST_UNTAKEN: Final = 50_000
 """Calls that have arrived and that Python has not begun: more than it begins in ten seconds."""
 
+MOST_STREAMS: Final = 5_000
+"""Of one connection at once."""
+
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
-    ("grpc.max_receive_message_length", limits.MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", limits.MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),
@@ -38,6 +41,7 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", MOST_STREAMS),
     # Past 1,000 that wait to be taken up gRPC answers some with CANCELLED, which says
     # nothing, and which nobody repeats. Whoever is too many is told so by the service.
     ("grpc.server.max_pending_requests", MOST_UNTAKEN),
@@ -71,6 +75,8 @@ class Server:
         share_port: bool = False,
         credentials: grpc.ServerCredentials | None = None,
         door: Door | None = None,
+        allowances: Allowances | None = None,
+        message_bytes: int = limits.MAX_MESSAGE_BYTES,
     ) -> None:
         self._service = service
         self._listen = listen
@@ -78,22 +84,25 @@ class Server:
         self.is_serving = False
         """What health says."""
 
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         # Off, or a second server on the same port would bind silently.
         reuse = ("grpc.so_reuseport", int(share_port))
-        self._server = grpc.aio.server(options=(*OPTIONS, reuse))
+        longest = ("grpc.max_receive_message_length", message_bytes)
+        self._server = grpc.aio.server(options=(*OPTIONS, longest, reuse))
         self.counts = CallCounts()
-        handlers = calls.handlers(servicer, service, self.counts, door=door)
+        handlers = calls.handlers(
+            servicer, service, self.counts, door=door, allowances=allowances
+        )
         self._server.add_generic_rpc_handlers((handlers,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        # It answers all that reflection asks of a pool; the stubs know the class only.
-        methods: Any = MethodsFound()
+        borrowing: Any = Borrowing(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, borrowing)
         reflected: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
         reflecting = calls.handlers(
-            reflection.aio.ReflectionServicer(self._names(), pool=methods),
+            Reflection(self._names()),
             reflected,
             CallCounts(),
             door=door,
+            allowances=allowances,
         )
         self._server.add_generic_rpc_handlers((reflecting,))
 

@@ -16,12 +16,15 @@ from typing import (
     get_origin,
     get_type_hints,
 )
+from urllib.parse import SplitResult, urlsplit
+
+from tandem.limits import MAX_MESSAGE_BYTES
 
 PREFIX: Final = "TANDEM_"
 
 LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
-AUTH_KINDS: Final = ("key", "certificate")
+AUTH_KINDS: Final = ("key", "jwt", "certificate")
 """Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
 
 URL_SCHEMES: Final = ("postgresql://", "postgres://")
@@ -118,6 +121,50 @@ def auth_kinds(raw: str) -> tuple[str, ...]:
     return found
 
 
+def key_set(raw: str) -> str:
+    url = urlsplit(raw)
+    if not url.scheme:
+        return raw
+    # Keys that anybody on the way could replace would let anybody in.
+    if url.hostname and (url.scheme == "https" or _is_local(url)):
+        return raw
+    raise ValueError("must be a file, or an address that begins with https://")
+
+
+def _is_local(url: SplitResult) -> bool:
+    return url.scheme == "http" and url.hostname in (LOOPBACK, "localhost", "::1")
+
+
+def algorithms(raw: str) -> tuple[str, ...]:
+    found = names(raw)
+    if unfit := [name for name in found if name not in SIGNATURES]:
+        raise ValueError(
+            f"must be among {', '.join(SIGNATURES)}, not {', '.join(unfit)}"
+        )
+    return found
+
+
+def message_bytes(raw: str) -> int:
+    found = count(raw)
+    if found > MAX_MESSAGE_BYTES:
+        raise ValueError(f"must be {MAX_MESSAGE_BYTES} at most, not {raw!r}")
+    return found
+
+
+SIGNATURES: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+"""Algorithms of tokens, all of them asymmetric: who can verify one cannot forge one."""
+
 FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 PLAIN: Final[Mapping[Any, Callable[[str], Any]]] = {
@@ -139,6 +186,9 @@ Addresses: TypeAlias = Annotated[tuple[str, ...], addresses]
 DatabaseUrl: TypeAlias = Annotated[str, database_url]
 AuthKinds: TypeAlias = Annotated[tuple[str, ...] | None, auth_kinds]
 Off: TypeAlias = Annotated[Literal["off"] | None, off]
+KeySetPlace: TypeAlias = Annotated[str, key_set]
+Algorithms: TypeAlias = Annotated[tuple[str, ...], algorithms]
+MessageBytes: TypeAlias = Annotated[int, message_bytes]
 LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
 
 
@@ -196,6 +246,29 @@ class Settings:
 
     tls: Off = None
     """`off`: in the clear although the address is not loopback."""
+    jwt_issuer: Text = ""
+    """What `iss` of a caller's token must be."""
+
+    jwt_audience: Text = ""
+    """What must be among `aud` of a caller's token."""
+
+    jwt_jwks: KeySetPlace = ""
+    """The issuer's public keys, a JSON Web Key Set: a file, or an https URL."""
+
+    jwt_algorithms: Algorithms = ("RS256", "ES256", "EdDSA")
+    """The algorithms that a token's signature may have."""
+
+    jwt_scope_claim: Text = "scope"
+    """The claim that holds a token's scopes."""
+
+    caller_rate: Whole = 0
+    """Calls a second that each caller may begin; 0: as many as it likes."""
+
+    caller_streams: Count = 1000
+    """Streams that each caller may have open at once."""
+
+    caller_message_bytes: MessageBytes = MAX_MESSAGE_BYTES
+    """The longest message that a caller may send."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 from tandem import limits
+from tandem.allowances import Allowances
 from tandem.authentication.door import Door
 from tandem.authentication.kinds import opened_door, require_choice
 from tandem.scraping import scraped
@@ -184,5 +185,9 @@ def _assemble(
         share_port=settings.share_port,
         credentials=server_credentials(settings),
         door=door,
+        allowances=Allowances(
+            rate=settings.caller_rate, streams=settings.caller_streams
+        ),
+        message_bytes=settings.caller_message_bytes,
     )
     return _Parts(batcher, bell, listener, groups, horizon, statistics, server)

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from tandem.allowances import Allowances
 from tandem.attempts import HandlerLoop
 from tandem.authentication.kinds import opened_door, require_choice
 from tandem.handlers import Handlers
@@ -72,6 +73,10 @@ async def run_processor(
             listen=settings.listen,
             credentials=server_credentials(settings),
             door=door,
+            allowances=Allowances(
+                rate=settings.caller_rate, streams=settings.caller_streams
+            ),
+            message_bytes=settings.caller_message_bytes,
         )
         measured = Measured(
             server=server,

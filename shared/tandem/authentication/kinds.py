@@ -14,6 +14,7 @@ import structlog
 
 from tandem.authentication.certificates import Certificates
 from tandem.authentication.door import Door
+from tandem.authentication.issuers import web_tokens
 from tandem.authentication.key_ring import opened_key_ring
 from tandem.authentication.presenting import Authenticator
 from tandem.settings import AUTH_KINDS, InvalidSettings, Settings
@@ -37,8 +38,15 @@ async def _certificates(
     yield Certificates(Path(settings.certificate_callers))
 
 
+@asynccontextmanager
+async def _web_tokens(
+    settings: Settings, _pool: asyncpg.Pool
+) -> AsyncIterator[Authenticator]:
+    yield web_tokens(settings)
+
+
 OPENERS: Final[Mapping[str, Opener]] = MappingProxyType(
-    {"key": opened_key_ring, "certificate": _certificates}
+    {"key": opened_key_ring, "jwt": _web_tokens, "certificate": _certificates}
 )
 """What makes an authenticator of each kind that TANDEM_AUTH may name."""
 
