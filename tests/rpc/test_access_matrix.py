@@ -1,14 +1,18 @@
 """Every method of both services, for every kind of caller.
 
-Another kind of credentials joins by a caller in `callers`, for each of its ways to be right
-or wrong; a new method by a row in REQUESTS, without which `test_every_method_has_a_row` fails.
+Another kind of credentials joins in `Services.known` and by its ways to be wrong, in
+`refused`; a new method by a row in REQUESTS, without which `test_every_method_has_a_row` fails.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,7 +20,10 @@ from uuid import uuid4
 
 import asyncpg
 import grpc
+import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -24,11 +31,13 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tandem import entering
+from tandem.access import ACTIONS
 from tandem.handlers import Handlers
 from tandem.v1 import creator_pb2, processor_pb2
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, Signed
 from tests.support.cluster import Database
 from tests.support.creator import a_request, opened
+from tests.support.issuer import AUDIENCE, ISSUER, Issuer, claims, rsa_key
 from tests.support.keys import EVERYTHING, Metadata, a_key, bearer, refused_keys
 from tests.support.processor import working
 
@@ -116,37 +125,137 @@ UNNAMED: Final = ("BatchGetTasks", "GetStats", "ConsumeCreatedTasks")
 """They name no project, and answer what the caller may read, which may be nothing."""
 
 
+Channels = Mapping[str, grpc.aio.Channel]
+
+KINDS: Final = ("key", "jwt", "certificate")
+
+
+@dataclass(slots=True)
+class Services:
+    """A creator and a processor over TLS, and callers of one kind that they know."""
+
+    kind: str
+    database: Database
+    folder: Path
+    stack: AsyncExitStack
+    authority: Authority = field(default_factory=Authority)
+    issuer: Issuer = field(default_factory=Issuer)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    async def known(self, *scopes: str) -> tuple[Channels, Metadata]:
+        """How a caller with these scopes calls."""
+        if self.kind == "certificate":
+            return await self.channels(self.signed(identity(scopes))), ()
+        if self.kind == "jwt":
+            return await self.channels(), bearer(
+                self.issuer.token(scope=" ".join(scopes))
+            )
+        return await self.channels(), bearer(await a_key(self.database, *scopes))
+
+    async def channels(self, shown: Signed | None = None) -> Channels:
+        """One to each service, with this client certificate."""
+        trusted = grpc.ssl_channel_credentials(
+            self.authority.pem,
+            shown and shown.key,
+            shown and shown.certificate,
+        )
+        return {
+            name: await self.stack.enter_async_context(
+                grpc.aio.secure_channel(address, trusted)
+            )
+            for name, address in self.addresses.items()
+        }
+
+    def signed(self, uri: str) -> Signed:
+        return self.authority.sign("c", (x509.UniformResourceIdentifier(uri),))
+
+    def access(self) -> dict[str, Any]:
+        """The settings of both services."""
+        signed = self.authority.sign("service")
+        self.issuer.write(self.folder / "keys.json")
+        (self.folder / "cert.pem").write_bytes(signed.certificate)
+        (self.folder / "key.pem").write_bytes(signed.key)
+        (self.folder / "ca.pem").write_bytes(self.authority.pem)
+        (self.folder / "callers.toml").write_text(
+            "".join(
+                f'["{identity(scopes)}"]\nscopes = {list(scopes)}\n'
+                for scopes in LISTED
+            )
+        )
+        kinds = {
+            "jwt_issuer": ISSUER,
+            "jwt_audience": AUDIENCE,
+            "jwt_jwks": str(self.folder / "keys.json"),
+        }
+        if self.kind == "certificate":
+            kinds = {
+                "tls_client_ca": str(self.folder / "ca.pem"),
+                "certificate_callers": str(self.folder / "callers.toml"),
+            }
+        return {
+            "auth": ("key", "certificate" if self.kind == "certificate" else "jwt"),
+            "tls_cert": str(self.folder / "cert.pem"),
+            "tls_key": str(self.folder / "key.pem"),
+            **kinds,
+        }
+
+
+def identity(scopes: Iterable[str]) -> str:
+    return "spiffe://test/" + "/".join(scopes).replace(":", "-").replace("*", "all")
+
+
+LISTED: Final = (
+    EVERYTHING,
+    *((f"{action}:{where}",) for action in ACTIONS for where in ("shop", "bank")),
+)
+"""The scopes of callers that have a certificate."""
+
+
 @asynccontextmanager
-async def both(database: Database) -> AsyncIterator[Mapping[str, grpc.aio.Channel]]:
-    """A creator and a processor that ask for keys, over TLS."""
-    authority = Authority()
-    signed = authority.sign("service")
-    trusted = grpc.ssl_channel_credentials(authority.pem)
+async def both(database: Database, kind: str = "key") -> AsyncIterator[Services]:
+    """A creator and a processor that ask who calls, over TLS."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "cert.pem").write_bytes(signed.certificate)
-        (folder / "key.pem").write_bytes(signed.key)
-        access = {
-            "auth": ("key",),
-            "tls_cert": str(folder / "cert.pem"),
-            "tls_key": str(folder / "key.pem"),
-        }
+        services = Services(kind, database, folder, stack)
+        access = services.access()
         _, creator = await stack.enter_async_context(
             opened(database.creator_url, access=access)
         )
         processor = await stack.enter_async_context(
             working(database.processor_url, Handlers(), **access)
         )
-        at = {
+        services.addresses = {
             CREATOR.name: f"127.0.0.1:{creator.port}",
             PROCESSOR.name: processor.address,
         }
-        yield {
-            name: await stack.enter_async_context(
-                grpc.aio.secure_channel(address, trusted)
-            )
-            for name, address in at.items()
-        }
+        yield services
+
+
+def refused_tokens(issuer: Issuer) -> Mapping[str, Metadata]:
+    """Tokens that no service accepts, by what is wrong with them."""
+    now = int(time.time())
+    right: dict[str, Any] = {"scope": " ".join(EVERYTHING)}
+    public = rsa_key("one").public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    # No library makes these two: they are put together by hand.
+    unsigned = jwt.encode(claims(**right), "", algorithm="none")
+    head, body, _ = jwt.encode(
+        claims(**right), "x" * 32, algorithm="HS256", headers={"kid": "one"}
+    ).split(".")
+    mixed = hmac.digest(pem, f"{head}.{body}".encode(), "sha256")
+    stranger = Issuer({"one": rsa_key("stranger")})
+    tokens = {
+        "expired": issuer.token(**right, exp=now - 3600),
+        "of the future": issuer.token(**right, nbf=now + 3600),
+        "for others": issuer.token(**right, aud="others"),
+        "of another issuer": issuer.token(**right, iss="https://other.test"),
+        "of a forger": stranger.token(**right),
+        "without an end": issuer.token(**right, exp=None),
+        "unsigned": unsigned,
+        "signed with the public key": f"{head}.{body}."
+        + base64.urlsafe_b64encode(mixed).rstrip(b"=").decode(),
+    }
+    return {f"token {what}": bearer(token) for what, token in tokens.items()}
 
 
 async def answered(
@@ -195,9 +304,12 @@ def test_every_method_has_a_row() -> None:
 async def test_whoever_is_not_known_gets_one_answer_from_every_method(
     database: Database,
 ) -> None:
-    wrong = await refused_keys(database)
-    async with both(database) as channels:
-        key = bearer(await a_key(database, *EVERYTHING))
+    async with both(database) as services:
+        wrong = {
+            **await refused_keys(database),
+            **refused_tokens(services.issuer),
+        }
+        channels, key = await services.known(*EVERYTHING)
         task_id = await a_task(channels[CREATOR.name], key)
         told = {
             (method.name, kind, asked): (await answered(channel, method, data, shown))[
@@ -226,22 +338,45 @@ def bodies(
         yield "not there", makes(str(uuid4()))
 
 
-@pytest.mark.parametrize("action", ["create", "read", "operate", "process"])
+async def test_a_certificate_that_is_not_listed_is_nobody(database: Database) -> None:
+    async with both(database, "certificate") as services:
+        listed, _ = await services.known(*EVERYTHING)
+        stranger = await services.channels(services.signed("spiffe://test/stranger"))
+        task_id = await a_task(listed[CREATOR.name], ())
+        codes = {
+            (
+                await answered(
+                    stranger[method.containing_service.name],
+                    method,
+                    REQUESTS[method.name][0](task_id),
+                    (),
+                )
+            )[0]
+            for method in methods()
+        }
+
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("action", ACTIONS)
 async def test_a_scope_allows_its_own_methods_in_its_own_project(
-    database: Database, action: str
+    database: Database, action: str, kind: str
 ) -> None:
-    async with both(database) as channels:
-        all_of_it = bearer(await a_key(database, *EVERYTHING))
-        here = bearer(await a_key(database, f"{action}:shop"))
-        elsewhere = bearer(await a_key(database, f"{action}:bank"))
-        task_id = await a_task(channels[CREATOR.name], all_of_it)
+    async with both(database, kind) as services:
+        callers = [
+            await services.known(*scopes)
+            for scopes in (EVERYTHING, (f"{action}:shop",), (f"{action}:bank",))
+        ]
+        channels, shown = callers[0]
+        task_id = await a_task(channels[CREATOR.name], shown)
         found = {}
         for method in methods():
-            channel = channels[method.containing_service.name]
+            name = method.containing_service.name
             makes, _ = REQUESTS[method.name]
             found[method.name] = [
-                (await answered(channel, method, makes(task_id), shown))[0].name
-                for shown in (all_of_it, here, elsewhere)
+                (await answered(channels[name], method, makes(task_id), shown))[0].name
+                for channels, shown in callers
             ]
 
     assert found == {name: expected(name, action) for name in REQUESTS}
@@ -260,7 +395,8 @@ def expected(name: str, action: str) -> list[str]:
 async def test_a_task_of_another_project_is_as_if_it_were_not_there(
     database: Database,
 ) -> None:
-    async with both(database) as channels:
+    async with both(database) as services:
+        channels = await services.channels()
         all_of_it = bearer(await a_key(database, *EVERYTHING))
         stranger = bearer(await a_key(database, "read:bank", "operate:bank"))
         task_id = await a_task(channels[CREATOR.name], all_of_it)
@@ -275,7 +411,8 @@ async def test_a_task_of_another_project_is_as_if_it_were_not_there(
 async def test_who_may_only_read_here_may_not_operate_though_they_may_elsewhere(
     database: Database,
 ) -> None:
-    async with both(database) as channels:
+    async with both(database) as services:
+        channels = await services.channels()
         all_of_it = bearer(await a_key(database, *EVERYTHING))
         reader = bearer(await a_key(database, "read:shop", "operate:bank"))
         task_id = await a_task(channels[CREATOR.name], all_of_it)
@@ -297,7 +434,8 @@ async def test_who_may_only_read_here_may_not_operate_though_they_may_elsewhere(
 async def test_who_may_only_create_is_told_the_id_of_the_task_and_no_more(
     database: Database,
 ) -> None:
-    async with both(database) as channels:
+    async with both(database) as services:
+        channels = await services.channels()
         channel = channels[CREATOR.name]
         reader = bearer(await a_key(database, *EVERYTHING))
         creator = bearer(await a_key(database, "create:shop"))
@@ -316,7 +454,8 @@ async def test_who_may_only_create_is_told_the_id_of_the_task_and_no_more(
 async def test_health_is_open_and_reflection_is_for_whoever_is_known(
     database: Database,
 ) -> None:
-    async with both(database) as channels:
+    async with both(database) as services:
+        channels = await services.channels()
         known = bearer(await a_key(database, "create:bank"))
         listing = reflection_pb2.ServerReflectionRequest(list_services="")
         check = health_pb2.HealthCheckRequest()
