@@ -154,11 +154,8 @@ class Services:
 
     async def channels(self, shown: Signed | None = None) -> Channels:
         """One to each service, with this client certificate."""
-        trusted = grpc.ssl_channel_credentials(
-            self.authority.pem,
-            shown and shown.key,
-            shown and shown.certificate,
-        )
+        own = (shown.key, shown.certificate) if shown else (None, None)
+        trusted = grpc.ssl_channel_credentials(self.authority.pem, *own)
         return {
             name: await self.stack.enter_async_context(
                 grpc.aio.secure_channel(address, trusted)
