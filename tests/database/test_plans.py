@@ -13,7 +13,7 @@ import pytest
 
 from tandem import tasks
 from tandem.postgres.connect import connected
-from tandem.postgres.pool import create_pool
+from tandem.postgres.pool import PLANS_BY_KEYS, create_pool
 from tandem.pruning import expiry, strips, walk
 from tandem.pruning import takes as pruned_takes
 from tandem_creator.drafts import Window
@@ -34,7 +34,7 @@ from tandem_processor.requests import ListFilter, ListQuery
 from tests.support.batching import a_draft
 from tests.support.cluster import Cluster, Database
 from tests.support.million import MILLION, PROCESSOR, a_million_tasks, nth
-from tests.support.plans import Plan, Single, explain
+from tests.support.plans import WIDE, Plan, Single, explain
 
 GENERIC: Final = "force_generic_plan"
 CUSTOM: Final = "force_custom_plan"
@@ -409,3 +409,95 @@ async def test_a_create_reads_no_more_than_its_own_rows(
 
     assert 100 < plain.blocks < 10_000
     assert 100 < in_windows.blocks < 12_000
+
+
+# As a new database is, and one whose small tables autovacuum never had a reason to look at.
+FORGET_SMALL: Final = """
+UPDATE pg_catalog.pg_class AS c
+SET reltuples = -1, relpages = 0
+WHERE c.relnamespace = 'tandem'::regnamespace
+  AND c.relkind = 'r'
+  AND c.relname <> ALL ($1::text[])
+"""
+
+FORGET_VALUES: Final = """
+DELETE FROM pg_catalog.pg_statistic AS v
+USING pg_catalog.pg_class AS c
+WHERE c.oid = v.starelid
+  AND c.relnamespace = 'tandem'::regnamespace
+  AND c.relname <> ALL ($1::text[])
+"""
+
+
+# The last look at the wide tables was long ago.
+FORGET_MOST: Final = """
+UPDATE pg_catalog.pg_class AS c
+SET reltuples = c.reltuples / $2
+WHERE c.relnamespace = 'tandem'::regnamespace
+  AND c.relname = ANY ($1::text[])
+"""
+
+
+@pytest.mark.parametrize("share", [1.0, 12.0])
+async def test_no_statement_reads_all_tasks_where_little_is_known_of_the_tables(
+    full: Database, share: float
+) -> None:
+    cases = {**CREATOR, **PROCESSOR_CASES}
+    async with full.admin() as admin:
+        undone = admin.transaction()
+        await undone.start()
+        for setting, value in PLANS_BY_KEYS.items():
+            await admin.execute(f"SET LOCAL {setting} = {value}")
+        for forget in (FORGET_SMALL, FORGET_VALUES):
+            await admin.execute(forget, sorted(WIDE))
+        await admin.execute(FORGET_MOST, sorted(WIDE), share)
+        found = {
+            name: await explain(admin, each.sql, *each.args, mode=GENERIC)
+            for name, each in cases.items()
+        }
+        await undone.rollback()
+
+    costly = {
+        name: plan
+        for name, plan in found.items()
+        if plan.scanned or plan.blocks > 2 * cases[name].blocks
+    }
+    assert costly == {}
+
+
+ONE_LANE: Final = """
+WITH made AS (
+    INSERT INTO tandem.lanes (queue, priority)
+    SELECT 'default', n FROM generate_series(1, 4) AS g (n)
+),
+tasks AS (
+    INSERT INTO tandem.tasks (
+        task_id, request_id, project, type, queue, priority, defaulted, payload
+    )
+    SELECT gen_random_uuid(), gen_random_uuid(), 'p3', 'echo', 'default', 3, 0, '{}'
+    FROM generate_series(1, 50000) AS g (n)
+    RETURNING task_id
+)
+INSERT INTO tandem.task_status (task_id, position, lane_id)
+SELECT t.task_id, row_number() OVER (), 3
+FROM tasks AS t
+"""
+
+PLACED: Final = """
+INSERT INTO tandem.group_places (group_name, lane_id, position)
+VALUES ('processors', 3, 50000)
+"""
+
+
+async def test_news_are_looked_up_where_all_tasks_are_in_one_lane(
+    database: Database,
+) -> None:
+    """A soak found a creator that read every settled row for each look."""
+    async with connected(database.owner_url, application_name="tandem-tests") as owner:
+        for statement in (ONE_LANE, PLACED, "ANALYZE tandem.task_status"):
+            await owner.execute(statement)
+    wanted = CREATOR["news of a group"]
+    async with session(database.creator_url, by_keys=True) as connection:
+        plan = await explain(connection, wanted.sql, *wanted.args, mode=GENERIC)
+
+    judge(plan, wanted)

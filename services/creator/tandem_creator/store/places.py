@@ -15,7 +15,9 @@ from tandem import limits
 WINDOW: Final = 1000
 """Positions that one take looks at, whatever it finds there to announce."""
 
-# One look for both: an idle creator asks so little that each statement counts.
+# One look for both: an idle creator asks so little that each statement counts. The next
+# position is looked up for each lane: as an EXISTS it could become a join, for which a
+# planner that knew nothing yet of the lanes read all that is settled.
 READ_NEWS: Final = """
 SELECT look.any_lost, n.lane_id, n.queue, n.priority, n.has_place
 FROM (
@@ -37,13 +39,14 @@ LEFT JOIN LATERAL (
         $4
         AND EXISTS (SELECT FROM tandem.queues AS q WHERE q.queue = l.queue AND q.paused)
       )
-      AND EXISTS (
-        SELECT
+      AND (
+        SELECT s.position
         FROM tandem.task_status AS s
         WHERE s.lane_id = l.lane_id
           AND s.position > coalesce(p.position, 0)
-          AND s.position <= $3
-      )
+        ORDER BY s.position
+        LIMIT 1
+      ) <= $3
 ) AS n ON true
 """
 
