@@ -10,15 +10,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tandem.authentication.kinds import require_choice
 from tandem.client.channels import options
 from tandem.postgres.passwords import Passwords
-from tandem.tls import server_credentials
 from tandem_creator.settings import CreatorSettings
 from tandem_processor.settings import ProcessorSettings
 from tests.packaging.tree import ROOT, run
 from tests.support.deployed import (
     COMPOSE,
+    assert_may_serve_in_the_clear,
     compose_environment,
     compose_services,
     documents,
@@ -62,13 +61,8 @@ def test_a_service_is_told_only_what_it_understands_and_may_listen(name: str) ->
         for key, value in compose_environment(name, GIVEN).items()
         if key.startswith("TANDEM_")
     }
-    understood = {f"TANDEM_{field.name.upper()}" for field in fields(SERVING[name])}
 
-    settings = SERVING[name].from_environ(told)
-
-    assert told.keys() - understood == set()
-    require_choice(settings)
-    assert server_credentials(settings) is None
+    assert_may_serve_in_the_clear(SERVING[name], told)
 
 
 def test_migrate_is_given_every_role_s_password() -> None:

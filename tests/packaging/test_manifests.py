@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from ruamel.yaml import YAML
 
-from tandem.authentication.kinds import require_choice
 from tandem.postgres.passwords import Passwords
-from tandem.tls import server_credentials
 from tandem_creator.settings import CreatorSettings
 from tandem_processor.settings import ProcessorSettings
 from tests.support.deployed import (
     KUBERNETES,
+    assert_may_serve_in_the_clear,
     container,
     documents,
     manifest_files,
@@ -49,14 +48,7 @@ def test_every_manifest_is_listed_and_every_listed_one_is_there() -> None:
 
 @pytest.mark.parametrize("name", SERVING)
 def test_a_pod_is_told_only_what_it_understands_and_may_listen(name: str) -> None:
-    told = pod_environment(name)
-    understood = {f"TANDEM_{field.name.upper()}" for field in fields(SERVING[name])}
-
-    settings = SERVING[name].from_environ(told)
-
-    assert told.keys() - understood == set()
-    require_choice(settings)
-    assert server_credentials(settings) is None
+    assert_may_serve_in_the_clear(SERVING[name], pod_environment(name))
 
 
 def test_the_migration_is_given_every_role_s_password() -> None:

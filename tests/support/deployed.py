@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+
+from tandem.authentication.kinds import require_choice
+from tandem.settings import Settings
+from tandem.tls import server_credentials
 
 ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final = ROOT / "docker-compose.yml"
@@ -91,3 +96,14 @@ def pod_environment(name: str) -> dict[str, str]:
         secret = manifests("Secret")[reference["name"]]
         found[each["name"]] = secret["stringData"][reference["key"]]
     return found
+
+
+def assert_may_serve_in_the_clear(
+    kind: type[Settings], told: Mapping[str, str]
+) -> None:
+    """The service understands every word of it, and may listen where it says."""
+    understood = {f"TANDEM_{field.name.upper()}" for field in fields(kind)}
+    assert told.keys() - understood == set()
+    settings = kind.from_environ(told)
+    require_choice(settings)
+    assert server_credentials(settings) is None
