@@ -19,6 +19,10 @@ SERVER := $(VENV)/.server-$(call digest,$(SERVER_LOCKS))
 DEV_LOCKS := requirements-dev.lock requirements-build.lock
 DEV := $(VENV)/.dev-$(call digest,$(DEV_LOCKS))
 
+# What the schemas of Kubernetes judge: not kustomize's files, nor the adapter's.
+MANIFESTS := $(filter-out %/kustomization.yaml %/adapter.yaml,$(wildcard deploy/kubernetes/*.yaml deploy/kubernetes/*/*.yaml))
+OLDEST_KUBERNETES := 1.30
+
 CONTRACT := protos/released/tandem-v1.binpb
 
 .PHONY: help
@@ -87,9 +91,13 @@ check-contract: $(DEV)  ## Check the contract, its stubs, and that no released c
 	python tools/stubs.py --check
 
 .PHONY: check-deploy
-check-deploy: $(DEV)  ## Check the Dockerfile, the compose file and the shell scripts
+check-deploy: $(DEV)  ## Check the image, compose, Kubernetes and Prometheus files, and the shell scripts
 	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	hadolint Dockerfile
+	kubernetes-validate --strict --quiet -k $(OLDEST_KUBERNETES) $(MANIFESTS)
+	kubernetes-validate --strict --quiet $(MANIFESTS)
+	@if command -v promtool >/dev/null; then promtool check config deploy/prometheus/prometheus.yml; \
+	else echo "promtool is not on the PATH: deploy/prometheus goes unchecked"; fi
 	shellcheck .ci/run tools/make_venv tools/fill_venv
 
 .PHONY: mutants

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -28,6 +29,7 @@ from tests.system.conftest import HANDLERS
 
 DOCUMENT = ROOT / "docs/operations.md"
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
+RECORDING = ALERTS.with_name("recording.yml")
 DASHBOARD = ROOT / "deploy/grafana/tandem.json"
 
 SUFFIXES = {
@@ -181,14 +183,19 @@ async def test_alerts_and_dashboard_name_only_what_is_exported(
         for suffix in SUFFIXES[family.type]
     }
 
-    for text in (*expressions_of_alerts(), *expressions_of_panels()):
+    recorded = [rule["expr"] for rule in rules_in(RECORDING)]
+    for text in (*expressions_of_alerts(), *expressions_of_panels(), *recorded):
         named = set(re.findall(r"\btandem_\w+", text))
         assert named, text
         assert named - known == set(), text
 
 
 def alert_rules() -> list[dict[str, Any]]:
-    (group,) = YAML(typ="safe").load(ALERTS.read_text())["groups"]
+    return rules_in(ALERTS)
+
+
+def rules_in(file: Path) -> list[dict[str, Any]]:
+    (group,) = YAML(typ="safe").load(file.read_text())["groups"]
     rules: list[dict[str, Any]] = group["rules"]
     return rules
 
@@ -212,9 +219,10 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not on the PATH")
-def test_the_alerts_fire_when_they_should() -> None:
-    checked = run("promtool", "check", "rules", ALERTS)
-    tested = run("promtool", "test", "rules", ALERTS.with_name("alerts_test.yml"))
+def test_the_rules_record_and_the_alerts_fire_when_they_should() -> None:
+    tests = [ALERTS.with_name(f"{name}_test.yml") for name in ("alerts", "recording")]
+    checked = run("promtool", "check", "rules", ALERTS, RECORDING)
+    tested = run("promtool", "test", "rules", *tests)
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert tested.returncode == 0, tested.stdout + tested.stderr

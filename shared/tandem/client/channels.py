@@ -31,9 +31,14 @@ RECONNECT: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.min_reconnect_backoff_ms", 5_000),
 )
 
+ALL_OF_A_NAME: Final = "dns:///"
+"""How a target begins that stands for every address of its name."""
+
 
 def channel(target: str | Sequence[str]) -> grpc.aio.Channel:
     """An asyncio channel to one address, or to any of several.
+
+    Several are given as such, or as `dns:///name:port`: all that the name stands for.
 
     UNAVAILABLE is repeated, up to five tries, and so is the CANCELLED of a server
     that stops. A create that carries no id of
@@ -90,7 +95,8 @@ def _version(address: str) -> int:
 
 def options(addresses: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     """Keepalive, reconnection, sizes and the packaged service config."""
-    policy = "round_robin" if len(addresses) > 1 else "pick_first"
+    is_many = len(addresses) > 1 or addresses[0].startswith(ALL_OF_A_NAME)
+    policy = "round_robin" if is_many else "pick_first"
     text = resources.files("tandem").joinpath("service_config.json").read_text("utf-8")
     config = json.loads(text) | {"loadBalancingConfig": [{policy: {}}]}
     return (
