@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from tandem.client.credentials import Credentials
 from tandem.health import wait_until_serving
 from tandem.server import LEASH
 
@@ -22,6 +23,10 @@ START_LIMIT: Final = 60.0
 
 STOP_LIMIT: Final = 30.0
 """Seconds after SIGTERM until a process is killed: more than its default grace."""
+
+NOT_HANDED_ON: Final = ("TANDEM_AUTH", "TANDEM_TLS", "TANDEM_CLIENT_")
+"""How variables begin that a child has only if they are given to it: those around are
+about other services than the ones that are started here, on loopback."""
 
 KEPT_LINES: Final = 20
 LONGEST_LINE: Final = 4 * 1024 * 1024
@@ -153,7 +158,10 @@ class ServiceProcess:
 
     def _whole_environ(self) -> dict[str, str]:
         ours = {"TANDEM_PORT_FILE": str(self._port_file), LEASH: "1"}
-        return {**os.environ, **self._environ, **ours}
+        around = {
+            k: v for k, v in os.environ.items() if not k.startswith(NOT_HANDED_ON)
+        }
+        return {**around, **self._environ, **ours}
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -166,7 +174,8 @@ class ServiceProcess:
             await asyncio.sleep(LOOK_AGAIN)
         host = self._environ.get("TANDEM_LISTEN", "127.0.0.1:0").rpartition(":")[0]
         self.address = f"{host}:{self._port_file.read_text().strip()}"
-        await wait_until_serving(self.address)
+        credentials = Credentials.from_environ(self._environ)
+        await wait_until_serving(self.address, credentials)
 
     async def _did_not_serve(self, limit: float) -> DidNotServe:
         if self.is_running:

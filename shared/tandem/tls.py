@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tandem.authentication.kinds import is_loopback
+from tandem.addresses import is_loopback
 from tandem.settings import InvalidSettings, Settings
 from tandem.watched import Watched
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
@@ -12,6 +13,7 @@ import grpc
 import structlog
 
 from tandem import client, limits
+from tandem.client import Credentials, InvalidCredentials
 from tandem_processor.claimer import Claimer
 from tandem_processor.happening import happens
 from tandem_processor.session import Membership, Session
@@ -41,8 +43,10 @@ class Intake:
         *,
         claimer: Claimer,
         slots: Slots,
+        credentials: Callable[[], Credentials] = Credentials,
         silence: float = SILENCE_SECONDS,
     ) -> None:
+        self._credentials = credentials
         self._pool = pool
         self._membership = membership
         self._claimer = claimer
@@ -81,13 +85,19 @@ class Intake:
             slots=self._slots,
             draining=self._draining,
         )
-        async with client.channel(address) as channel:
-            try:
-                await session.run(channel, silence=self._silence)
-            except grpc.aio.AioRpcError as error:
-                self._tell(address, error.code().name, spoke=session.spoke)
-            except TimeoutError:
-                self._tell(address, "SILENT", spoke=session.spoke)
+        try:
+            # Read for each stream: files may have been renewed since the last one.
+            shown = self._credentials()
+            async with client.channel(address, shown) as channel:
+                await session.run(
+                    channel, metadata=shown.metadata(), silence=self._silence
+                )
+        except InvalidCredentials as fault:
+            self._tell(address, str(fault), spoke=False)
+        except grpc.aio.AioRpcError as error:
+            self._tell(address, error.code().name, spoke=session.spoke)
+        except TimeoutError:
+            self._tell(address, "SILENT", spoke=session.spoke)
         return session.spoke
 
     def _tell(self, address: str, why: str, *, spoke: bool) -> None:

@@ -139,7 +139,11 @@ class Life:
             addresses=self._settings.creator_address,
         )
         return Intake(
-            self._work_pool, membership, claimer=self._claimer, slots=self._slots
+            self._work_pool,
+            membership,
+            claimer=self._claimer,
+            slots=self._slots,
+            credentials=lambda: self._settings.credentials,
         )
 
     def _make_rounds(self) -> Rounds:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from tandem.client import Credentials, InvalidCredentials
 from tandem.settings import (
     Address,
     Addresses,
@@ -45,7 +46,46 @@ class ProcessorSettings(Settings):
     dead_after: Seconds = 15.0
     """Seconds without a heartbeat after which a processor's tasks are returned."""
 
+    client_tls: Text = ""
+    """`true`: creators are called over TLS, also without files. `off`: a token may go
+    to them in the clear."""
+
+    client_ca: Text = ""
+    """A PEM file: the CA that signs the creators' certificates."""
+
+    client_cert: Text = ""
+    """A PEM file: the certificate to show to creators."""
+
+    client_key: Text = ""
+    """A PEM file: the key of that certificate."""
+
+    client_token: Text = field(default="", repr=False)
+    """The API key or JSON Web Token to show to creators."""
+
+    client_token_file: Text = ""
+    """A file with it, read for each stream."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """What is shown to creators.
+
+        Raises:
+            InvalidCredentials: a file cannot be read now.
+        """
+        return Credentials.of_texts(
+            token=self.client_token,
+            token_file=self.client_token_file,
+            ca=self.client_ca,
+            cert=self.client_cert,
+            key=self.client_key,
+            tls=self.client_tls,
+        )
+
     def __post_init__(self) -> None:
+        try:
+            self.credentials.require_safe(self.creator_address)
+        except InvalidCredentials as fault:
+            raise InvalidSettings(str(fault)) from fault
         if self.heartbeat <= 0:
             raise InvalidSettings("TANDEM_HEARTBEAT must be more than 0")
         if self.dead_after < LEAST_BEATS * self.heartbeat:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final, TypeAlias
 import asyncpg
 import structlog
 
+from tandem.addresses import is_loopback
 from tandem.authentication.certificates import Certificates
 from tandem.authentication.door import Door
 from tandem.authentication.issuers import web_tokens
@@ -66,15 +66,6 @@ def require_choice(settings: Settings) -> None:
             " or to off, which lets everybody who reaches it do everything"
         )
     log.warning("authentication is off", listen=settings.listen, set="TANDEM_AUTH")
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach this host:port."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -11,7 +12,7 @@ import grpc
 
 from tandem.cli.failures import call_failed
 from tandem.cli.options import common
-from tandem.client import blocking_channel
+from tandem.client import Credentials, InvalidCredentials, blocking_channel
 from tandem.v1 import creator_pb2_grpc, processor_pb2_grpc
 
 CALL_LIMIT: Final = 15.0
@@ -37,7 +38,10 @@ def processor(
 @contextmanager
 def _channel(service: str, address: str) -> Iterator[grpc.Channel]:
     try:
-        opened = blocking_channel(address)
+        credentials = Credentials.from_environ(os.environ)
+        opened = blocking_channel(address, credentials)
+    except InvalidCredentials as error:
+        raise click.UsageError(str(error)) from error
     except ValueError as error:
         raise click.UsageError(f"--{service}: {error}") from error
     try:

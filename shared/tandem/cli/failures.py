@@ -80,6 +80,8 @@ def call_failed(error: grpc.RpcError, *, service: str, address: str) -> CallFail
         return CallFailed(reason.message)
     code = error.code()
     if code is grpc.StatusCode.UNAVAILABLE:
+        if advice := _of_tls(error.details() or ""):
+            return CallFailed(f"the {service} at {address} {advice}")
         return CallFailed(
             f"no {service} answers at {address}: start one with `tandem up`, or name"
             f" its address with --{service}"
@@ -91,6 +93,24 @@ def call_failed(error: grpc.RpcError, *, service: str, address: str) -> CallFail
             f" known: repeat the command{same}"
         )
     return CallFailed(f"{code.name}: {error.details()}")
+
+
+def _of_tls(details: str) -> str:
+    """What to do, where gRPC says that it was TLS; else empty."""
+    if "WRONG_VERSION_NUMBER" in details:
+        return "speaks no TLS: unset TANDEM_CLIENT_CA, TANDEM_CLIENT_CERT and TANDEM_CLIENT_TLS"
+    if "Tls handshake failed" in details:
+        return (
+            "shows a certificate that is not trusted, or asks for one: set"
+            " TANDEM_CLIENT_CA to the file of the CA that signed it, TANDEM_CLIENT_CERT"
+            " and TANDEM_CLIENT_KEY to one that it trusts"
+        )
+    if "Socket closed" in details:
+        return (
+            "closes the connection at once: if it speaks TLS, set TANDEM_CLIENT_CA"
+            " (and TANDEM_CLIENT_CERT and TANDEM_CLIENT_KEY where it asks for one)"
+        )
+    return ""
 
 
 def one_line(text: str) -> str:

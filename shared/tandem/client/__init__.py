@@ -6,6 +6,7 @@ from tandem.client.asynchronous import AsyncClient
 from tandem.client.blocking import Client
 from tandem.client.channels import blocking_channel, channel, options, uri
 from tandem.client.created import Created, ExistingReason, Outcome
+from tandem.client.credentials import Credentials, InvalidCredentials
 from tandem.client.failures import CallFailed, TimedOut, Unreachable, failure_of
 from tandem.client.ids import REQUEST_IDS, as_request_id, request_id_from
 from tandem.client.reading import payload_of, result_of, state_of
@@ -21,10 +22,12 @@ __all__ = [
     "Client",
     "Created",
     "Creating",
+    "Credentials",
     "Deadlines",
     "ExistingReason",
     "Filters",
     "Following",
+    "InvalidCredentials",
     "Outcome",
     "Priority",
     "Reason",

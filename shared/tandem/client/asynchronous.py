@@ -16,6 +16,7 @@ from tandem.client.async_calls import AsyncCalls
 from tandem.client.blocking import DEFAULT_CREATOR, DEFAULT_PROCESSOR
 from tandem.client.channels import channel
 from tandem.client.created import Created, Outcome
+from tandem.client.credentials import NOTHING, Credentials
 from tandem.client.failures import naming
 from tandem.client.ids import as_request_id
 from tandem.client.repeats import Deadlines
@@ -50,13 +51,16 @@ class AsyncClient:
         creator: Target = DEFAULT_CREATOR,
         processor: Target = DEFAULT_PROCESSOR,
         *,
+        credentials: Credentials = NOTHING,
         deadlines: Deadlines | None = None,
     ) -> None:
         """Nothing is connected before the first call.
 
         Raises:
             ValueError: several addresses, of which one is a name.
+            InvalidCredentials: a file cannot be read, or a token would go in the clear.
         """
+        self._credentials = credentials
         self._opened: list[grpc.aio.Channel] = []
         self._creator: CreatorServiceAsyncStub = creator_pb2_grpc.CreatorServiceStub(
             self._channel(creator)
@@ -70,7 +74,7 @@ class AsyncClient:
     def _channel(self, target: Target) -> grpc.aio.Channel:
         if isinstance(target, grpc.aio.Channel):
             return target
-        self._opened.append(channel(target))
+        self._opened.append(channel(target, self._credentials))
         return self._opened[-1]
 
     async def __aenter__(self) -> Self:

@@ -15,6 +15,7 @@ from tandem.client import batches, requests
 from tandem.client.blocking_calls import Calls, Clock, SystemClock
 from tandem.client.channels import blocking_channel
 from tandem.client.created import Created, Outcome
+from tandem.client.credentials import NOTHING, Credentials
 from tandem.client.failures import naming
 from tandem.client.ids import as_request_id
 from tandem.client.repeats import Deadlines
@@ -52,6 +53,7 @@ class Client:
         creator: Target = DEFAULT_CREATOR,
         processor: Target = DEFAULT_PROCESSOR,
         *,
+        credentials: Credentials = NOTHING,
         deadlines: Deadlines | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -59,7 +61,9 @@ class Client:
 
         Raises:
             ValueError: several addresses, of which one is a name.
+            InvalidCredentials: a file cannot be read, or a token would go in the clear.
         """
+        self._credentials = credentials
         self._opened = ExitStack()
         self._creator = creator_pb2_grpc.CreatorServiceStub(self._channel(creator))
         self._processor = processor_pb2_grpc.ProcessorServiceStub(
@@ -71,7 +75,7 @@ class Client:
     def _channel(self, target: Target) -> grpc.Channel:
         if isinstance(target, grpc.Channel):
             return target
-        return self._opened.enter_context(blocking_channel(target))
+        return self._opened.enter_context(blocking_channel(target, self._credentials))
 
     def __enter__(self) -> Self:
         return self

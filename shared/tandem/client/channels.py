@@ -11,6 +11,8 @@ from typing import Any, Final
 import grpc
 
 from tandem import limits
+from tandem.client.credentials import NOTHING, Credentials
+from tandem.client.showing import Shown, awaited_interceptors
 
 KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
     # Together less than ten seconds, and than a stream's silence: the connection is
@@ -35,7 +37,9 @@ ALL_OF_A_NAME: Final = "dns:///"
 """How a target begins that stands for every address of its name."""
 
 
-def channel(target: str | Sequence[str]) -> grpc.aio.Channel:
+def channel(
+    target: str | Sequence[str], credentials: Credentials = NOTHING
+) -> grpc.aio.Channel:
     """An asyncio channel to one address, or to any of several.
 
     Several are given as such, or as `dns:///name:port`: all that the name stands for.
@@ -44,21 +48,48 @@ def channel(target: str | Sequence[str]) -> grpc.aio.Channel:
     that stops. A create that carries no id of
     its own may then make two tasks: give each a request id.
 
-    Raises:
-        ValueError: several addresses, of which one is a name.
-    """
-    addresses = _addresses(target)
-    return grpc.aio.insecure_channel(uri(addresses), options=options(addresses))
-
-
-def blocking_channel(target: str | Sequence[str]) -> grpc.Channel:
-    """The same for callers without an event loop.
+    A token of the credentials goes with each call, but for calls that send a stream:
+    give these `metadata=credentials.metadata()`.
 
     Raises:
         ValueError: several addresses, of which one is a name.
+        InvalidCredentials: a file cannot be read, or a token would go in the clear.
     """
     addresses = _addresses(target)
-    return grpc.insecure_channel(uri(addresses), options=options(addresses))
+    credentials.require_safe(addresses)
+    interceptors = awaited_interceptors(credentials) if credentials.metadata() else ()
+    over_tls = credentials.channel_credentials()
+    where, chosen = uri(addresses), options(addresses)
+    if over_tls is None:
+        return grpc.aio.insecure_channel(
+            where, options=chosen, interceptors=interceptors
+        )
+    return grpc.aio.secure_channel(
+        where, over_tls, options=chosen, interceptors=interceptors
+    )
+
+
+def blocking_channel(
+    target: str | Sequence[str], credentials: Credentials = NOTHING
+) -> grpc.Channel:
+    """The same for callers without an event loop; a token goes with every call.
+
+    Raises:
+        ValueError: several addresses, of which one is a name.
+        InvalidCredentials: a file cannot be read, or a token would go in the clear.
+    """
+    addresses = _addresses(target)
+    credentials.require_safe(addresses)
+    over_tls = credentials.channel_credentials()
+    where, chosen = uri(addresses), options(addresses)
+    opened = (
+        grpc.insecure_channel(where, options=chosen)
+        if over_tls is None
+        else grpc.secure_channel(where, over_tls, options=chosen)
+    )
+    if not credentials.metadata():
+        return opened
+    return grpc.intercept_channel(opened, Shown(credentials))
 
 
 def _addresses(target: str | Sequence[str]) -> list[str]:

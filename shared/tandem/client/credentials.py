@@ -1,0 +1,170 @@
+"""What a client shows to a service: a token, a certificate; and whom it trusts over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+import grpc
+
+from tandem.addresses import is_loopback
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+PREFIX: Final = "TANDEM_CLIENT_"
+
+
+class InvalidCredentials(ValueError):
+    """They cannot be used. The message names every fault, and never holds a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Files are named, and read for each new channel; a token file for each call.
+
+    Without `ca`, `certificate` and `tls` a service is called in the clear.
+    """
+
+    token: str = field(default="", repr=False)
+    """An API key, or a JSON Web Token."""
+
+    token_file: str = ""
+    """A file with the token, in place of `token`."""
+
+    ca: str = ""
+    """A PEM file: the CA that signs services' certificates. Unset: those of gRPC."""
+
+    certificate: str = ""
+    """A PEM file: the client's own certificate, and those between it and its CA."""
+
+    key: str = ""
+    """A PEM file: the key of that certificate."""
+
+    tls: bool | None = None
+    """True: over TLS, also without files. False: a token may cross a network in the clear."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Those of the variables that begin with `TANDEM_CLIENT_`; empty counts as not set.
+
+        Raises:
+            InvalidCredentials: they do not fit together.
+        """
+        given = {
+            name: environ.get(f"{PREFIX}{name.upper()}", "").strip()
+            for name in ("token", "token_file", "ca", "cert", "key", "tls")
+        }
+        return cls.of_texts(**given)
+
+    @classmethod
+    def of_texts(
+        cls, *, token: str, token_file: str, ca: str, cert: str, key: str, tls: str
+    ) -> Self:
+        """As settings have them; `tls` is `true`, `off` or empty.
+
+        Raises:
+            InvalidCredentials: they do not fit together.
+        """
+        if tls not in SWITCH:
+            raise InvalidCredentials(f"{PREFIX}TLS must be true or off, not {tls!r}")
+        found = cls(
+            token=token,
+            token_file=token_file,
+            ca=ca,
+            certificate=cert,
+            key=key,
+            tls=SWITCH[tls],
+        )
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Whether they fit together, and their files can be read now.
+
+        Raises:
+            InvalidCredentials: they do not, or one cannot.
+        """
+        faults = [
+            fault
+            for is_at_fault, fault in (
+                (
+                    bool(self.certificate) != bool(self.key),
+                    f"{PREFIX}CERT and {PREFIX}KEY go together: set both, or none",
+                ),
+                (
+                    bool(self.token and self.token_file),
+                    f"{PREFIX}TOKEN and {PREFIX}TOKEN_FILE are both set: unset one",
+                ),
+                (
+                    self.tls is False and bool(self.ca or self.certificate),
+                    f"{PREFIX}TLS is off, and files for TLS are set: unset one",
+                ),
+            )
+            if is_at_fault
+        ]
+        if faults:
+            raise InvalidCredentials("; ".join(faults))
+        self.channel_credentials()
+        self.metadata()
+
+    @property
+    def is_over_tls(self) -> bool:
+        return bool(self.tls or self.ca or self.certificate)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+        """For a new channel; None: in the clear.
+
+        Raises:
+            InvalidCredentials: a file cannot be read.
+        """
+        if not self.is_over_tls:
+            return None
+        return grpc.ssl_channel_credentials(
+            _read("CA", self.ca),
+            _read("KEY", self.key),
+            _read("CERT", self.certificate),
+        )
+
+    def metadata(self) -> Metadata:
+        """What each call carries.
+
+        Raises:
+            InvalidCredentials: the token's file cannot be read.
+        """
+        token = self.token
+        if self.token_file:
+            token = (_read("TOKEN_FILE", self.token_file) or b"").decode().strip()
+        return (("authorization", f"Bearer {token}"),) if token else ()
+
+    def require_safe(self, addresses: Sequence[str]) -> None:
+        """Keep a token from networks where everybody could read it.
+
+        Raises:
+            InvalidCredentials: it would go to another machine in the clear.
+        """
+        shows_token = bool(self.token or self.token_file)
+        if not shows_token or self.is_over_tls or self.tls is False:
+            return
+        if away := [each for each in addresses if not is_loopback(each)]:
+            raise InvalidCredentials(
+                f"a token would go to {away[0]} in the clear: set {PREFIX}CA or"
+                f" {PREFIX}TLS=true, or {PREFIX}TLS=off where the network is safe"
+            )
+
+
+SWITCH: Final = {"": None, "true": True, "off": False}
+
+NOTHING: Final = Credentials()
+
+
+def _read(name: str, path: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidCredentials(
+            f"{PREFIX}{name}: cannot read {path}: {error.strerror}"
+        ) from error

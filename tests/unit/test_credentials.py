@@ -1,0 +1,68 @@
+"""What a client shows: read from variables, kept from networks in the clear and from logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tandem.client import Credentials, InvalidCredentials, blocking_channel
+
+TOKEN = "tandem_0123456789abcdef_secret"
+
+
+@pytest.mark.parametrize(
+    ("environ", "fault"),
+    [
+        ({"TANDEM_CLIENT_CERT": "cert.pem"}, "TANDEM_CLIENT_KEY go together"),
+        ({"TANDEM_CLIENT_CA": "/no/ca.pem"}, "TANDEM_CLIENT_CA: cannot read"),
+        ({"TANDEM_CLIENT_TOKEN_FILE": "/no/token"}, "TANDEM_CLIENT_TOKEN_FILE: cannot"),
+        ({"TANDEM_CLIENT_TLS": "yes"}, "must be true or off"),
+        (
+            {"TANDEM_CLIENT_TLS": "off", "TANDEM_CLIENT_CA": "ca.pem"},
+            "is off, and files for TLS are set",
+        ),
+        (
+            {"TANDEM_CLIENT_TOKEN": TOKEN, "TANDEM_CLIENT_TOKEN_FILE": "token"},
+            "are both set",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    environ: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(InvalidCredentials, match=fault) as refused:
+        Credentials.from_environ(environ)
+
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_token_stays_off_networks_in_the_clear() -> None:
+    credentials = Credentials(token=TOKEN)
+    for local in ("127.0.0.1:7101", "localhost:7101", "[::1]:7101"):
+        blocking_channel(local, credentials).close()
+
+    with pytest.raises(InvalidCredentials, match=r"to 10\.0\.0\.1:7101 in the clear"):
+        blocking_channel("10.0.0.1:7101", credentials)
+    with pytest.raises(InvalidCredentials, match="in the clear"):
+        blocking_channel("dns:///creator:7101", credentials)
+
+    blocking_channel("10.0.0.1:7101", Credentials(token=TOKEN, tls=True)).close()
+    blocking_channel("10.0.0.1:7101", Credentials(token=TOKEN, tls=False)).close()
+
+
+def test_a_token_is_not_shown_by_whoever_prints_it() -> None:
+    assert TOKEN not in repr(Credentials(token=TOKEN))
+
+
+def test_a_token_file_is_read_for_each_call(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    credentials = Credentials(token_file=str(file))
+    first = credentials.metadata()
+    file.write_text("two\n")
+
+    assert [first, credentials.metadata()] == [
+        (("authorization", "Bearer one"),),
+        (("authorization", "Bearer two"),),
+    ]
