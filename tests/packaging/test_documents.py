@@ -11,6 +11,7 @@ from tandem.testing import HandlerTest
 from tandem_creator.settings import CreatorSettings
 from tandem_processor.settings import ProcessorSettings
 from tests.packaging.tree import ROOT, committed_files, run
+from tests.support.operations import rows_of
 
 BY_ITSELF = {"TANDEM_SHARE_PORT"}
 """What one creator tells another; no operator sets it."""
@@ -69,28 +70,6 @@ def test_the_table_of_settings_is_what_the_services_read() -> None:
     read |= dict.fromkeys(processor, "processor")
     read |= dict.fromkeys(creator & processor, "both")
     assert listed == read
-
-
-def test_every_logged_line_that_is_listed_is_written_somewhere() -> None:
-    source = "\n".join(
-        file.read_text()
-        for folder in ("services", "shared")
-        for file in (ROOT / folder).rglob("*.py")
-    )
-
-    listed = [row[0] for row in rows_of("Logs")]
-    names = [name for cell in listed for name in re.split("`, `", cell)]
-
-    assert len(names) > 20
-    assert [name for name in names if f'"{name}"' not in source] == []
-
-
-def rows_of(section: str) -> list[list[str]]:
-    """The rows of the first table in this section on operations, without backticks."""
-    text = (ROOT / "docs/operations.md").read_text()
-    body = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    rows = [line for line in body.splitlines() if line.startswith("| `")]
-    return [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in rows]
 
 
 @pytest.mark.parametrize(

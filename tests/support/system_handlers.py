@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tandem.handlers import Context, Handlers
+from tandem.handlers import Context, Handlers, RetryPolicy
 from tests.support.gates import wait_at
 
 handlers = Handlers()
@@ -37,3 +37,9 @@ async def poison(ctx: Context) -> None:
 async def innocent(ctx: Context) -> None:
     """Takes as long as the test wants it to."""
     await wait_at(ctx.payload["gate"])
+
+
+@handlers.register("flawed", retry=RetryPolicy(max_attempts=1))
+async def flawed(ctx: Context) -> None:
+    """Fails for good at its first attempt."""
+    raise RuntimeError("as the test wants it")

@@ -85,7 +85,7 @@ class Rounds:
             line.warning("claim given back", why="its answer was lost")
             outcome = given_back(orphan.task_id, orphan.claim)
         else:
-            line.warning("attempt failed", why="its report was lost")
+            line.warning("attempt reported as failed", why="its report was lost")
             outcome = broken_down(attempt.claimed, attempt.handler)
         try:
             await self._reporter.report(outcome)

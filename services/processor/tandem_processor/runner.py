@@ -201,9 +201,8 @@ class Runner:
             del self._attempts[key]
             self._slots.clear(claimed)
         self._workshop.worked.end(claimed.type, outcome, seconds)
-        log.info(
+        _line(claimed).info(
             "attempt",
-            **_ids(claimed),
             type=claimed.type,
             attempt=claimed.attempt,
             claim=claimed.claim,
@@ -257,7 +256,7 @@ class Runner:
             await self._workshop.report(outcome)
         except StoreRefused as error:
             _line(attempt.claimed).warning(
-                "result refused by the database", error=str(error)
+                "result refused by the database", fault=str(error)
             )
             failed = unstorable(
                 attempt.claimed, attempt.handler, "the database refused the result"

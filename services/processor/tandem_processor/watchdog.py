@@ -42,16 +42,16 @@ class LoopWatchdog:
             # One after the other may block it: each is named once.
             if claimed is not None and claimed not in named:
                 named.add(claimed)
-                _line(claimed).warning("handler blocks its loop")
+                _line(claimed).warning("handler blocks its loop", type=claimed.type)
         for claimed in named:
             milliseconds = round((time.monotonic() - asked) * 1000, 3)
-            _line(claimed).warning("handler let go of its loop", ms=milliseconds)
+            _line(claimed).warning(
+                "handler let go of its loop", type=claimed.type, ms=milliseconds
+            )
 
 
 def _line(claimed: Claimed) -> structlog.stdlib.BoundLogger:
     bound: structlog.stdlib.BoundLogger = log.bind(
-        type=claimed.type,
-        task_id=str(claimed.task_id),
-        request_id=str(claimed.request_id),
+        task_id=str(claimed.task_id), request_id=str(claimed.request_id)
     )
     return bound

@@ -51,7 +51,7 @@ class KeyFile:
         try:
             self._keys = _read(self._path)
         except InvalidKeySet as fault:
-            log.warning("key set not read", error=str(fault))
+            log.warning("key set not read", fault=str(fault))
         else:
             log.info("key set read", keys=len(self._keys.keys))
 

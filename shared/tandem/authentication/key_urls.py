@@ -99,7 +99,7 @@ class KeyUrl:
             self._take(text)
         except (OSError, ValueError, HTTPException) as error:
             self._failed = True
-            log.warning("key set not fetched", error=_said(error))
+            log.warning("key set not fetched", fault=_said(error))
         finally:
             self._fetch = None
 

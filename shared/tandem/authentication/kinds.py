@@ -65,7 +65,7 @@ def require_choice(settings: Settings) -> None:
             f" TANDEM_AUTH to the credentials to ask for ({', '.join(AUTH_KINDS)}),"
             " or to off, which lets everybody who reaches it do everything"
         )
-    log.warning("authentication is off", listen=settings.listen, set="TANDEM_AUTH")
+    log.warning("authentication is off", listen=settings.listen, setting="TANDEM_AUTH")
 
 
 @asynccontextmanager

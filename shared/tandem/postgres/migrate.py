@@ -184,7 +184,6 @@ async def _apply(owner: asyncpg.Connection, file: File) -> None:
             await owner.execute(RECORD, file.version, file.name, file.sha256)
     except asyncpg.PostgresError as error:
         raise MigrationRefused(f"{file.name}: {error}") from error
-    log.info("migration applied", migration=file.name)
 
 
 def _read(path: Traversable) -> File:
