@@ -108,7 +108,7 @@ mutants: $(DEV)  ## Break each promise in a copy, and demand that its tests noti
 
 .PHONY: docs
 docs: $(DEV)  ## Build the site from docs/ into build/site, with warnings as errors
-	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet --strict $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict $(ARGS)
 
 # --- measuring ---------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from subprocess import CompletedProcess
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
@@ -41,10 +43,15 @@ class Read(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = ("-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder)
-    built = run(sys.executable, *command)
+    built = _built(ROOT, folder)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
+
+
+# Never --quiet: mkdocs counts only the warnings that it prints.
+def _built(root: Path, folder: Path) -> CompletedProcess[str]:
+    command = ("-m", "mkdocs", "build", "--strict", "--site-dir", folder)
+    return run(sys.executable, *command, cwd=root)
 
 
 @needs("chromium")
@@ -64,6 +71,22 @@ def test_every_page_opens_without_an_error_and_with_its_pictures(
     assert {told["scheme"] for told in seen.reports} == {scheme}
     assert sum(told["pictures"] for told in seen.reports) >= len(PICTURES)
     assert (seen.refused, seen.console) == ([], [])
+
+
+@pytest.mark.parametrize("link", ["gone.md", "start.md#gone"])
+def test_a_broken_link_fails_the_build(tmp_path: Path, link: str) -> None:
+    site_files = ("mkdocs.yml", "buf.yaml", "protos", "tools", "shared", "docs")
+    for name in (*site_files, "README.md", "CHANGELOG.md", "benchmarks", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "docs").unlink()
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with (tmp_path / "docs/ids.md").open("a") as page:
+        page.write(f"\n[Gone]({link})\n")
+
+    built = _built(tmp_path, tmp_path / "site")
+
+    assert built.returncode == 1
+    assert link in built.stderr
 
 
 def test_every_link_of_the_site_leads_somewhere(site: Path) -> None:
