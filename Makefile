@@ -104,6 +104,12 @@ check-deploy: $(DEV)  ## Check the image, compose, Kubernetes and Prometheus fil
 mutants: $(DEV)  ## Break each promise in a copy, and demand that its tests notice
 	@python tools/mutants.py $(ARGS)
 
+# --- documents ---------------------------------------------------------------
+
+.PHONY: docs
+docs: $(DEV)  ## Build the site from docs/ into build/site, with warnings as errors
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict $(ARGS)
+
 # --- measuring ---------------------------------------------------------------
 
 # The peers live apart: what they pull in is no part of what is measured.

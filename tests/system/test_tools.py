@@ -24,6 +24,23 @@ ITEMS = 10
 COUNT = "SELECT count(*) FROM tandem.tasks WHERE project = 'load'"
 
 
+async def test_the_readme_s_first_task_is_created_and_processed(
+    pair: RunningPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANDEM_CREATOR_ADDRESS", pair.pair.creator_address)
+    monkeypatch.setenv("TANDEM_PROCESSOR_ADDRESS", pair.pair.processor_address)
+    [first] = _of_the_readme(".venv/bin/tandem")
+    create, list_ = first.replace(".venv/bin/", "").splitlines()
+
+    created = await run(create, pair)
+    task_id, outcome = created.out.split()
+    await pair.finished(task_id)
+    listed = await run(list_, pair)
+
+    assert outcome == "created"
+    assert re.search(rf"{task_id} +echo +SUCCEEDED", listed.out)
+
+
 @needs("grpcurl")
 async def test_the_readme_s_grpcurl_commands_create_and_read_a_task(
     pair: RunningPair,
@@ -86,9 +103,9 @@ async def test_seconds_of_each_load_end_without_an_error(pair: RunningPair) -> N
     assert await _count(pair) == made
 
 
-def _of_the_readme() -> list[str]:
+def _of_the_readme(start: str = "grpcurl") -> list[str]:
     commands = [block.commands for block in blocks("README.md")]
-    return [text for text in commands if text.startswith("grpcurl")]
+    return [text for text in commands if text.startswith(start)]
 
 
 async def _answer(command: str, pair: RunningPair) -> dict[str, Any]:
