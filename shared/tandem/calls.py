@@ -37,6 +37,10 @@ log = structlog.get_logger()
 
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
+Take = Callable[[Any, Context], Awaitable[Any]]
+
+TAKE_LIMIT: Final = 60.0
+"""Seconds from the beginning of a call until its message must be there."""
 
 DEFECT: Final = "DEFECT: a defect of Tandem, written to its log"
 
@@ -111,27 +115,18 @@ def _handler(
     counts: CallCounts,
     entry: Entry,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    make = _MAKERS[method.client_streaming, method.server_streaming]
-    wrap = _answers if method.server_streaming else _answer
-    counted = counts.add_method(
-        method.name, is_stream=method.client_streaming or method.server_streaming
-    )
+    is_stream = method.client_streaming or method.server_streaming
+    record = _Record(method.name, counts.add_method(method.name, is_stream=is_stream))
+    take = _each if method.client_streaming else _only
+    # On the wire one message is a stream of one. Taken as such it can wait for its
+    # caller to be known: gRPC would take in 4 MiB at a time from anybody.
+    make, wrap = _MAKERS[method.server_streaming]
     handler: grpc.RpcMethodHandler[Any, Any] = make(
-        traced(wrap(behaviour, _Record(method.name, counted), entry), method),
+        traced(wrap(behaviour, take, record, entry), method),
         request_deserializer=guarded(GetMessageClass(method.input_type).FromString),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
     return handler
-
-
-_MAKERS: Final[Mapping[tuple[bool, bool], Callable[..., Any]]] = MappingProxyType(
-    {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +148,14 @@ class _Record:
         )
 
 
-def _answer(behaviour: Unary, record: _Record, entry: Entry) -> Unary:
-    async def answer(request: Any, context: Context) -> Message:
+def _answer(behaviour: Unary, take: Take, record: _Record, entry: Entry) -> Unary:
+    async def answer(requests: Any, context: Context) -> Message:
         start = time.monotonic()
         try:
             await entry.admit(context)
-            parsed = _parsed(request)
-            entry.permit(parsed)
-            response = await behaviour(parsed, context)
+            request = await take(requests, context)
+            entry.permit(request)
+            response = await behaviour(request, context)
         except asyncio.CancelledError:
             record("CANCELLED", start)
             raise
@@ -172,17 +167,17 @@ def _answer(behaviour: Unary, record: _Record, entry: Entry) -> Unary:
     return answer
 
 
-def _answers(behaviour: Stream, record: _Record, entry: Entry) -> Stream:
-    async def answers(request: Any, context: Context) -> AsyncIterator[Message]:
+def _answers(behaviour: Stream, take: Take, record: _Record, entry: Entry) -> Stream:
+    async def answers(requests: Any, context: Context) -> AsyncIterator[Message]:
         start = time.monotonic()
         record.counts.open += 1
         try:
             await entry.admit(context)
             stay = entry.stay(context)
-            parsed = _parsed(request)
-            entry.permit(parsed)
             with entry.streaming():
-                async for response in behaviour(parsed, context):
+                request = await take(requests, context)
+                entry.permit(request)
+                async for response in behaviour(request, context):
                     await stay.prolong()
                     yield response
         except (asyncio.CancelledError, GeneratorExit):
@@ -197,17 +192,34 @@ def _answers(behaviour: Stream, record: _Record, entry: Entry) -> Stream:
     return answers
 
 
+async def _only(_: Any, context: Context) -> Any:
+    """The one message of the caller, which is taken in now."""
+    try:
+        async with asyncio.timeout(TAKE_LIMIT):
+            return _parsed(await context.read())
+    except TimeoutError as error:
+        raise InvalidRequest(
+            f"the message did not arrive within {TAKE_LIMIT:.0f} s"
+        ) from error
+
+
+async def _each(requests: Any, _: Context) -> Any:
+    """The messages of the caller, which are taken in one by one."""
+    return (_parsed(request) async for request in requests)
+
+
 def _parsed(request: Any) -> Any:
-    if hasattr(request, "__aiter__"):
-        return _each_parsed(request)
-    if isinstance(request, Malformed):
+    if request is grpc.aio.EOF or isinstance(request, Malformed):
         raise InvalidRequest("the bytes sent are not a message of this method")
     return request
 
 
-async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _parsed(request)
+_MAKERS: Final[Mapping[bool, tuple[Any, Any]]] = MappingProxyType(
+    {
+        False: (grpc.stream_unary_rpc_method_handler, _answer),
+        True: (grpc.stream_stream_rpc_method_handler, _answers),
+    }
+)
 
 
 async def _fail(
