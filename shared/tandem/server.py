@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -26,8 +27,15 @@ log = structlog.get_logger()
 MOST_UNTAKEN: Final = 50_000
 """Calls that have arrived and that Python has not begun: more than it begins in ten seconds."""
 
+MOST_CONNECTIONS: Final = 10_000
+"""Of clients at once, where the process may open so many files."""
+
+OTHER_FILES: Final = 200
+"""Files that clients leave to the database, the log, keys and certificates."""
+
 MOST_STREAMS: Final = 5_000
-"""Of one connection at once."""
+"""Of one connection at once. With a bound gRPC slows down whoever begins calls and drops
+them (rapid reset). A lower one refuses an honest burst: near it calls are `UNAVAILABLE`."""
 
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_send_message_length", limits.MAX_MESSAGE_BYTES),
@@ -88,7 +96,8 @@ class Server:
         # Off, or a second server on the same port would bind silently.
         reuse = ("grpc.so_reuseport", int(share_port))
         longest = ("grpc.max_receive_message_length", message_bytes)
-        self._server = grpc.aio.server(options=(*OPTIONS, longest, reuse))
+        crowd = ("grpc.max_allowed_incoming_connections", most_connections())
+        self._server = grpc.aio.server(options=(*OPTIONS, longest, crowd, reuse))
         self.counts = CallCounts()
         handlers = calls.handlers(
             servicer, service, self.counts, door=door, allowances=allowances
@@ -144,6 +153,14 @@ class Server:
         """Refuse new calls at once; let those in flight end within `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+
+def most_connections() -> int:
+    """Whoever comes when there are so many is turned away, and may come again."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(min(MOST_CONNECTIONS, soft - OTHER_FILES), 1)
 
 
 def stop_signal(

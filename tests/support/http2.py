@@ -144,17 +144,20 @@ class Raw:
                 return True
         return self._reader.at_eof() or self._reader.exception() is not None
 
-    async def hear(self, kind: Kind, *, limit: float = LIMIT) -> bytes:
-        """The payload of the first frame of this kind."""
-        async with asyncio.timeout(limit):
-            while True:
-                for found, payload in self.frames():
-                    if found == kind:
-                        return payload
+    async def hear_next(self, kind: Kind) -> bytes | None:
+        """The payload of the next frame of this kind; None at the end. The rest is dropped."""
+        while True:
+            for found, payload in self.frames():
+                del self.heard[: HEAD + len(payload)]
+                if found == kind:
+                    return payload
+            try:
                 part = await self._reader.read(65_536)
-                if not part:
-                    raise AssertionError(f"no {kind.name} before the end")
-                self.heard += part
+            except ConnectionError:
+                return None
+            if not part:
+                return None
+            self.heard += part
 
     async def settled(self, ping: bytes) -> None:
         """Wait until all that was sent is taken: the last of it, this ping, is answered.
@@ -197,3 +200,20 @@ async def raw(address: str) -> AsyncIterator[Raw]:
         yield connection
     finally:
         connection.abort()
+
+
+@asynccontextmanager
+async def kept(address: str) -> AsyncIterator[Raw]:
+    """As `raw`, of a client that has greeted, and whose pings are answered."""
+    async with raw(address) as connection:
+        await connection.greet()
+        answering = asyncio.create_task(_answer_pings(connection))
+        try:
+            yield connection
+        finally:
+            answering.cancel()
+
+
+async def _answer_pings(connection: Raw) -> None:
+    while (content := await connection.hear_next(Kind.PING)) is not None:
+        await connection.send(frame(Kind.PING, content, flags=ACK))
