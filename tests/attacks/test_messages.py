@@ -42,10 +42,8 @@ async def sent(
     compression: grpc.Compression | None = None,
 ) -> tuple[grpc.StatusCode, str]:
     """How the call ends that sends this as its one message."""
-    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
-        path
-    )
-    call = method(iter([content]), timeout=LIMIT, compression=compression)
+    method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(path)
+    call = method(content, timeout=LIMIT, compression=compression)
     try:
         async for _ in call:
             pass

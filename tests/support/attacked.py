@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 
@@ -18,6 +18,8 @@ from tandem.processes import ServiceProcess
 from tandem.v1 import processor_pb2
 from tests.support.creator import a_request
 from tests.support.running_pair import RunningPair
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 SERVED_LIMIT: Final = 20.0
 """Seconds within which others are answered, on a machine that is slow and shared."""
@@ -60,6 +62,7 @@ class Others:
     """Clients that mean no harm. Each call must be answered."""
 
     running: RunningPair
+    metadata: Metadata = ()
     slowest: float = 0.0
     served: int = 0
     told: set[str] = field(default_factory=set)
@@ -69,15 +72,21 @@ class Others:
         """One call of each service."""
         began = time.monotonic()
         try:
-            made = await self.running.creators[0].CreateTask(
-                a_request(), timeout=SERVED_LIMIT
-            )
-            wanted = processor_pb2.GetTaskRequest(task_id=made.task.task_id)
-            await self.running.processors[0].GetTask(wanted, timeout=SERVED_LIMIT)
+            await self._create_and_get()
         except grpc.aio.AioRpcError as error:
             self.told.add(f"{error.code().name}: {error.details()}")
         self.served += 1
         self.slowest = max(self.slowest, time.monotonic() - began)
+
+    async def _create_and_get(self) -> None:
+        made = await self.running.creators[0].CreateTask(
+            a_request(), timeout=SERVED_LIMIT, metadata=self.metadata
+        )
+        wanted = processor_pb2.GetTaskRequest(task_id=made.task.task_id)
+        for processor in self.running.processors:
+            await processor.GetTask(
+                wanted, timeout=SERVED_LIMIT, metadata=self.metadata
+            )
 
     async def go_on(self) -> None:
         while True:
@@ -87,21 +96,38 @@ class Others:
 
 @dataclass(slots=True)
 class Attack:
-    """Where to attack, and how much the service may grow by it."""
+    """Where to attack, and how much a service may grow by it."""
 
-    creator: str
-    processor: str
+    addresses: tuple[str, ...]
+    """The creator's, then the processor's, if there is one."""
+
     others: Others
     growth_limit: int = GROWTH_LIMIT
 
     @property
-    def addresses(self) -> tuple[str, str]:
-        return self.creator, self.processor
+    def creator(self) -> str:
+        return self.addresses[0]
+
+    @property
+    def processor(self) -> str:
+        return self.addresses[1]
 
 
 @asynccontextmanager
-async def attacked(running: RunningPair, name: str) -> AsyncIterator[Attack]:
+async def attacked(
+    running: RunningPair,
+    name: str,
+    *,
+    metadata: Metadata = (),
+    secrets: Sequence[str] = (),
+) -> AsyncIterator[Attack]:
     """An attack for the length of the block; all that must hold is looked at after it.
+
+    Args:
+        running: whom to attack.
+        name: of the attack, beside its figures.
+        metadata: of the others' calls.
+        secrets: what no log may tell.
 
     Raises:
         AssertionError: somebody else was not served, a service grew or ended, or a
@@ -110,8 +136,8 @@ async def attacked(running: RunningPair, name: str) -> AsyncIterator[Attack]:
     processes = (*running.pair.creators, *running.pair.processors)
     before = [resident(process.pid) for process in processes]
     lines = len(running.logs.written)
-    others = Others(running)
-    attack = Attack(processes[0].address, processes[1].address, others)
+    others = Others(running, metadata)
+    attack = Attack(tuple(process.address for process in processes), others)
     peaks = list(before)
     async with _meanwhile(others.go_on()), _meanwhile(_watch(processes, peaks)):
         yield attack
@@ -124,7 +150,9 @@ async def attacked(running: RunningPair, name: str) -> AsyncIterator[Attack]:
     assert all(process.is_running for process in processes)
     assert others.told == set()
     assert max(grown) < attack.growth_limit
-    assert leaks(line.text for line in running.logs.written[lines:]) == []
+    written = [line.text for line in running.logs.written[lines:]]
+    assert leaks(written) == []
+    assert not [secret for secret in secrets if secret in "\n".join(written)]
 
 
 @asynccontextmanager
@@ -145,6 +173,6 @@ async def _watch(processes: Sequence[ServiceProcess], peaks: list[int]) -> None:
         await asyncio.sleep(PAUSE)
 
 
-def leaks(texts: Iterator[str] | Sequence[str]) -> list[str]:
+def leaks(texts: Sequence[str]) -> list[str]:
     """Those of the texts that tell what nobody is to know."""
     return [text for text in texts if LEAKS.search(text)]

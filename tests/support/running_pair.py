@@ -123,7 +123,8 @@ async def running_pair(
         }
         await pair.start_creators([ANY_PORT] * creators, environ=common)
         await pair.start_processors([ANY_PORT] * processors, environ=processors_environ)
-        look_ups.target = pair.processors[0].address
+        if pair.processors:
+            look_ups.target = pair.processors[0].address
         yield RunningPair(
             pair=pair,
             database=database,
