@@ -28,7 +28,7 @@ from tests.support.http2 import (
 HEALTH = "/grpc.health.v1.Health/Check"
 CREATE = "/tandem.v1.CreatorService/CreateTask"
 
-FLOOD_LIMIT = 6.0
+FLOOD_LIMIT = 3.0
 """Seconds that a flood lasts, if the service takes it for so long."""
 
 KIB = 1024
