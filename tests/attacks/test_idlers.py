@@ -19,7 +19,7 @@ from tests.support.http2 import Kind, Raw, call, frame, message, raw
 CONNECTIONS: Final = 2_000
 """To each service."""
 
-STREAMS: Final = 3_000
+STREAMS: Final = 2_000
 """To each service, over a few connections."""
 
 CARRIERS: Final = 4
