@@ -117,10 +117,14 @@ def _handler(
 ) -> grpc.RpcMethodHandler[Any, Any]:
     is_stream = method.client_streaming or method.server_streaming
     record = _Record(method.name, counts.add_method(method.name, is_stream=is_stream))
-    take = _each if method.client_streaming else _only
     # On the wire one message is a stream of one. Taken as such it can wait for its
-    # caller to be known: gRPC would take in 4 MiB at a time from anybody.
-    make, wrap = _MAKERS[method.server_streaming]
+    # caller to be known: gRPC would take in 4 MiB at a time from anybody. It costs a
+    # quarter of a call, so it is done only where callers are asked who they are.
+    is_stream_of_one = entry.asks and not method.client_streaming
+    takes = method.client_streaming or is_stream_of_one
+    make = _MAKERS[takes, method.server_streaming]
+    wrap = _answers if method.server_streaming else _answer
+    take = _only if is_stream_of_one else _each if takes else _given
     handler: grpc.RpcMethodHandler[Any, Any] = make(
         traced(wrap(behaviour, take, record, entry), method),
         request_deserializer=guarded(GetMessageClass(method.input_type).FromString),
@@ -192,6 +196,11 @@ def _answers(behaviour: Stream, take: Take, record: _Record, entry: Entry) -> St
     return answers
 
 
+async def _given(request: Any, _: Context) -> Any:
+    """The one message of the caller, which gRPC has taken in already."""
+    return _parsed(request)
+
+
 async def _only(_: Any, context: Context) -> Any:
     """The one message of the caller, which is taken in now."""
     try:
@@ -214,12 +223,15 @@ def _parsed(request: Any) -> Any:
     return request
 
 
-_MAKERS: Final[Mapping[bool, tuple[Any, Any]]] = MappingProxyType(
+_MAKERS: Final[Mapping[tuple[bool, bool], Callable[..., Any]]] = MappingProxyType(
     {
-        False: (grpc.stream_unary_rpc_method_handler, _answer),
-        True: (grpc.stream_stream_rpc_method_handler, _answers),
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
     }
 )
+"""By whether messages are taken in as a stream, and whether they are answered by one."""
 
 
 async def _fail(

@@ -29,6 +29,11 @@ class Entry:
         self._rule = rule
         self._allowances = allowances or Allowances()
 
+    @property
+    def asks(self) -> bool:
+        """Whether callers have to be known."""
+        return self._door is not None
+
     async def admit(self, context: Context) -> None:
         """Learn who calls, and whether they may use the method at all.
 

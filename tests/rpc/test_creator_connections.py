@@ -9,7 +9,8 @@ import pytest
 from tandem import calls, server
 from tests.support.cluster import Database
 from tests.support.creator import a_request, opened
-from tests.support.http2 import Kind, call, frame, message, raw
+from tests.support.http2 import Kind, call, frame, literal, message, raw
+from tests.support.keys import EVERYTHING, a_key
 from tests.support.until import until
 
 MOST = 20
@@ -51,13 +52,16 @@ async def test_a_message_that_does_not_come_ends_its_call(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "TAKE_LIMIT", 0.1)
+    key = literal("authorization", f"Bearer {await a_key(database, *EVERYTHING)}")
     async with (
-        opened(database.creator_url) as (_, creator),
+        opened(database.creator_url, access={"auth": ("key",)}) as (_, creator),
         raw(f"127.0.0.1:{creator.port}") as connection,
     ):
         await connection.greet()
         half = frame(Kind.DATA, message(b"x", length=1_000), stream=1)
-        await connection.send(call("/tandem.v1.CreatorService/CreateTask", 1), half)
+        await connection.send(
+            call("/tandem.v1.CreatorService/CreateTask", 1, key), half
+        )
         refusal = await connection.hear_next(Kind.HEADERS)
 
     assert refusal is not None
