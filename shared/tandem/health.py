@@ -66,7 +66,8 @@ def main() -> None:
         credentials = Credentials.from_environ(os.environ)
         serves = is_serving(sys.argv[1], credentials)
     except ValueError as fault:
-        sys.exit(str(fault))
+        sys.stderr.write(f"{fault}\n")
+        sys.exit(2)
     if not serves:
         sys.exit(f"{sys.argv[1]} is not serving")
 

@@ -26,7 +26,8 @@ STOP_LIMIT: Final = 30.0
 
 NOT_HANDED_ON: Final = ("TANDEM_AUTH", "TANDEM_TLS", "TANDEM_CLIENT_")
 """How variables begin that a child has only if they are given to it: those around are
-about other services than the ones that are started here, on loopback."""
+about other services than the ones that are started here. `off` is handed on: it is what
+lets them listen elsewhere than on loopback."""
 
 KEPT_LINES: Final = 20
 LONGEST_LINE: Final = 4 * 1024 * 1024
@@ -159,7 +160,9 @@ class ServiceProcess:
     def _whole_environ(self) -> dict[str, str]:
         ours = {"TANDEM_PORT_FILE": str(self._port_file), LEASH: "1"}
         around = {
-            k: v for k, v in os.environ.items() if not k.startswith(NOT_HANDED_ON)
+            name: value
+            for name, value in os.environ.items()
+            if value == "off" or not name.startswith(NOT_HANDED_ON)
         }
         return {**around, **self._environ, **ours}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
+import grpc
 
 from tandem import limits
 from tandem.allowances import Allowances
@@ -87,6 +88,7 @@ async def running_creator(
         PortTaken: somebody else has the address.
     """
     require_choice(settings)
+    credentials = server_credentials(settings)
     epoch = Epoch()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
@@ -102,7 +104,15 @@ async def running_creator(
         kept = Kept(pool)
         stack.push_async_callback(kept.close)
         door = await stack.enter_async_context(opened_door(settings, pool))
-        parts = _assemble(settings, pool, kept, door=door, epoch=epoch, timing=timing)
+        parts = _assemble(
+            settings,
+            pool,
+            kept,
+            door=door,
+            credentials=credentials,
+            epoch=epoch,
+            timing=timing,
+        )
         measured = Measured(
             server=parts.server,
             pool=pool,
@@ -150,6 +160,7 @@ def _assemble(
     kept: Kept,
     *,
     door: Door | None,
+    credentials: grpc.ServerCredentials | None,
     epoch: Epoch,
     timing: Timing,
 ) -> _Parts:
@@ -183,7 +194,7 @@ def _assemble(
         SERVICE,
         listen=settings.listen,
         share_port=settings.share_port,
-        credentials=server_credentials(settings),
+        credentials=credentials,
         door=door,
         allowances=Allowances(
             rate=settings.caller_rate, streams=settings.caller_streams

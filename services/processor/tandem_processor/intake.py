@@ -14,6 +14,7 @@ import structlog
 
 from tandem import client, limits
 from tandem.client import Credentials, InvalidCredentials
+from tandem.client.advice import advice
 from tandem_processor.claimer import Claimer
 from tandem_processor.happening import happens
 from tandem_processor.session import Membership, Session
@@ -53,7 +54,7 @@ class Intake:
         self._slots = slots
         self._silence = silence
         self._draining = asyncio.Event()
-        self._told = False
+        self._told: set[tuple[str, str]] = set()
 
     def drain(self) -> None:
         """Take nothing more. Ids on their way go to other members."""
@@ -87,26 +88,28 @@ class Intake:
         )
         try:
             # Read for each stream: files may have been renewed since the last one.
-            shown = self._credentials()
-            async with client.channel(address, shown) as channel:
-                await session.run(
-                    channel, metadata=shown.metadata(), silence=self._silence
-                )
+            async with client.channel(address, self._credentials()) as channel:
+                await session.run(channel, silence=self._silence)
         except InvalidCredentials as fault:
             self._tell(address, str(fault), spoke=False)
         except grpc.aio.AioRpcError as error:
-            self._tell(address, error.code().name, spoke=session.spoke)
+            todo = advice(error)
+            self._tell(address, error.code().name, spoke=session.spoke, todo=todo)
         except TimeoutError:
             self._tell(address, "SILENT", spoke=session.spoke)
         return session.spoke
 
-    def _tell(self, address: str, why: str, *, spoke: bool) -> None:
-        """Log the first failure of a row of them."""
-        if spoke or not self._told:
+    def _tell(self, address: str, why: str, *, spoke: bool, todo: str = "") -> None:
+        """Log the first failure of each kind in a row of them."""
+        if spoke:
+            self._told.clear()
+        if (address, why) not in self._told:
             log.warning(
                 "no stream of created ids",
                 creator=address,
                 why=why,
+                advice=todo,
                 types=self._membership.share.types,
             )
-        self._told = not spoke
+        if not spoke:
+            self._told.add((address, why))

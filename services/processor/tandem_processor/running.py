@@ -53,6 +53,7 @@ async def run_processor(
         PortTaken: somebody else has the address.
     """
     require_choice(settings)
+    credentials = server_credentials(settings)
     async with (
         _open_pool(settings, size=max(settings.pool_size // 2, 1)) as pool,
         # Claims and reports find few rows by their keys. Planned for what was
@@ -71,7 +72,7 @@ async def run_processor(
             servicer,
             SERVICE,
             listen=settings.listen,
-            credentials=server_credentials(settings),
+            credentials=credentials,
             door=door,
             allowances=Allowances(
                 rate=settings.caller_rate, streams=settings.caller_streams

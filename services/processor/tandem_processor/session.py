@@ -15,7 +15,6 @@ import structlog
 
 from tandem import limits
 from tandem.calls import STORE_AWAY
-from tandem.client.credentials import Metadata
 from tandem.v1 import creator_pb2
 from tandem.v1.creator_pb2_grpc import CreatorServiceStub
 from tandem_processor import claims
@@ -74,9 +73,7 @@ class Session:
         self._taking = asyncio.Lock()
         self.spoke = False
 
-    async def run(
-        self, channel: grpc.aio.Channel, *, metadata: Metadata, silence: float
-    ) -> None:
+    async def run(self, channel: grpc.aio.Channel, *, silence: float) -> None:
         """Grant, receive, claim, confirm, until the stream ends or drains.
 
         Raises:
@@ -85,7 +82,7 @@ class Session:
             DeclaredDead: a claim found the own row dead.
         """
         self._outbox.put_nowait(self._membership.join())
-        call = CreatorServiceStub(channel).ConsumeCreatedTasks(metadata=metadata)
+        call = CreatorServiceStub(channel).ConsumeCreatedTasks()
         beside = (
             self._write(call),
             self._keep_granting(),

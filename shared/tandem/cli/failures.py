@@ -10,6 +10,7 @@ import click
 import grpc
 
 from tandem.client import reason_of
+from tandem.client.advice import advice
 from tandem.demo.articles import NoArticles
 from tandem.postgres.account import NoAccount
 from tandem.postgres.binaries import NoPostgres
@@ -79,9 +80,9 @@ def call_failed(error: grpc.RpcError, *, service: str, address: str) -> CallFail
     if reason := reason_of(error):
         return CallFailed(reason.message)
     code = error.code()
+    if told := advice(error):
+        return CallFailed(f"the {service} at {address} {told}")
     if code is grpc.StatusCode.UNAVAILABLE:
-        if advice := _of_tls(error.details() or ""):
-            return CallFailed(f"the {service} at {address} {advice}")
         return CallFailed(
             f"no {service} answers at {address}: start one with `tandem up`, or name"
             f" its address with --{service}"
@@ -93,24 +94,6 @@ def call_failed(error: grpc.RpcError, *, service: str, address: str) -> CallFail
             f" known: repeat the command{same}"
         )
     return CallFailed(f"{code.name}: {error.details()}")
-
-
-def _of_tls(details: str) -> str:
-    """What to do, where gRPC says that it was TLS; else empty."""
-    if "WRONG_VERSION_NUMBER" in details:
-        return "speaks no TLS: unset TANDEM_CLIENT_CA, TANDEM_CLIENT_CERT and TANDEM_CLIENT_TLS"
-    if "Tls handshake failed" in details:
-        return (
-            "shows a certificate that is not trusted, or asks for one: set"
-            " TANDEM_CLIENT_CA to the file of the CA that signed it, TANDEM_CLIENT_CERT"
-            " and TANDEM_CLIENT_KEY to one that it trusts"
-        )
-    if "Socket closed" in details:
-        return (
-            "closes the connection at once: if it speaks TLS, set TANDEM_CLIENT_CA"
-            " (and TANDEM_CLIENT_CERT and TANDEM_CLIENT_KEY where it asks for one)"
-        )
-    return ""
 
 
 def one_line(text: str) -> str:

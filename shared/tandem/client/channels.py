@@ -11,8 +11,8 @@ from typing import Any, Final
 import grpc
 
 from tandem import limits
+from tandem.client.bearing import AsyncBearingChannel, BearingChannel
 from tandem.client.credentials import NOTHING, Credentials
-from tandem.client.showing import Shown, awaited_interceptors
 
 KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
     # Together less than ten seconds, and than a stream's silence: the connection is
@@ -48,8 +48,7 @@ def channel(
     that stops. A create that carries no id of
     its own may then make two tasks: give each a request id.
 
-    A token of the credentials goes with each call, but for calls that send a stream:
-    give these `metadata=credentials.metadata()`.
+    A token of the credentials goes with each call.
 
     Raises:
         ValueError: several addresses, of which one is a name.
@@ -57,16 +56,16 @@ def channel(
     """
     addresses = _addresses(target)
     credentials.require_safe(addresses)
-    interceptors = awaited_interceptors(credentials) if credentials.metadata() else ()
     over_tls = credentials.channel_credentials()
     where, chosen = uri(addresses), options(addresses)
-    if over_tls is None:
-        return grpc.aio.insecure_channel(
-            where, options=chosen, interceptors=interceptors
-        )
-    return grpc.aio.secure_channel(
-        where, over_tls, options=chosen, interceptors=interceptors
+    opened = (
+        grpc.aio.insecure_channel(where, options=chosen)
+        if over_tls is None
+        else grpc.aio.secure_channel(where, over_tls, options=chosen)
     )
+    if not credentials.metadata():
+        return opened
+    return AsyncBearingChannel(opened, credentials)
 
 
 def blocking_channel(
@@ -89,7 +88,7 @@ def blocking_channel(
     )
     if not credentials.metadata():
         return opened
-    return grpc.intercept_channel(opened, Shown(credentials))
+    return BearingChannel(opened, credentials)
 
 
 def _addresses(target: str | Sequence[str]) -> list[str]:

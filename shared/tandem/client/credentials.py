@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,12 +81,8 @@ class Credentials:
         found.check()
         return found
 
-    def check(self) -> None:
-        """Whether they fit together, and their files can be read now.
-
-        Raises:
-            InvalidCredentials: they do not, or one cannot.
-        """
+    def __post_init__(self) -> None:
+        """Raises InvalidCredentials where they do not fit together."""
         faults = [
             fault
             for is_at_fault, fault in (
@@ -106,6 +103,13 @@ class Credentials:
         ]
         if faults:
             raise InvalidCredentials("; ".join(faults))
+
+    def check(self) -> None:
+        """Read their files once.
+
+        Raises:
+            InvalidCredentials: one cannot be used now.
+        """
         self.channel_credentials()
         self.metadata()
 
@@ -117,26 +121,28 @@ class Credentials:
         """For a new channel; None: in the clear.
 
         Raises:
-            InvalidCredentials: a file cannot be read.
+            InvalidCredentials: a file cannot be used.
         """
         if not self.is_over_tls:
             return None
-        return grpc.ssl_channel_credentials(
-            _read("CA", self.ca),
-            _read("KEY", self.key),
-            _read("CERT", self.certificate),
-        )
+        ca = _read("CA", self.ca)
+        key, certificate = _read("KEY", self.key), _read("CERT", self.certificate)
+        if ca is not None:
+            _require_authority(ca)
+        if certificate is not None:
+            _require_pair(self.certificate, self.key)
+        return grpc.ssl_channel_credentials(ca, key, certificate)
 
     def metadata(self) -> Metadata:
         """What each call carries.
 
         Raises:
-            InvalidCredentials: the token's file cannot be read.
+            InvalidCredentials: there is no token in the file, or what is none.
         """
-        token = self.token
         if self.token_file:
-            token = (_read("TOKEN_FILE", self.token_file) or b"").decode().strip()
-        return (("authorization", f"Bearer {token}"),) if token else ()
+            raw = _read("TOKEN_FILE", self.token_file) or b""
+            return _bearing("TOKEN_FILE", raw.decode("ascii", "replace").strip())
+        return _bearing("TOKEN", self.token) if self.token else ()
 
     def require_safe(self, addresses: Sequence[str]) -> None:
         """Keep a token from networks where everybody could read it.
@@ -168,3 +174,33 @@ def _read(name: str, path: str) -> bytes | None:
         raise InvalidCredentials(
             f"{PREFIX}{name}: cannot read {path}: {error.strerror}"
         ) from error
+
+
+def _bearing(name: str, token: str) -> Metadata:
+    if not token:
+        raise InvalidCredentials(f"{PREFIX}{name} holds no token")
+    # gRPC would end the call with the token in its message.
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise InvalidCredentials(f"{PREFIX}{name} holds more than one token")
+    return (("authorization", f"Bearer {token}"),)
+
+
+def _require_authority(pem: bytes) -> None:
+    try:
+        ssl.create_default_context(cadata=pem.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError):
+        raise InvalidCredentials(
+            f"{PREFIX}CA holds no certificate in PEM form"
+        ) from None
+
+
+def _require_pair(certificate: str, key: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        # With a password at hand, an encrypted key does not ask for one at the terminal.
+        context.load_cert_chain(certificate, key, password="none")  # noqa: S106 - none
+    except (OSError, ValueError):
+        raise InvalidCredentials(
+            f"{PREFIX}CERT and {PREFIX}KEY hold no certificate and its key, in PEM form"
+            " and without a password"
+        ) from None

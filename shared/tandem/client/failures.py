@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from tandem.client.advice import advice
 from tandem.client.reasons import Reason, reason_of
 from tandem.errors import BY_REASON, TandemError, Violation
 
@@ -62,12 +63,18 @@ def failure_of(error: grpc.RpcError) -> TandemError:
         return Unreachable(message, code=grpc.StatusCode.UNAVAILABLE)
     if reason is None:
         kind = _KINDS.get(error.code(), CallFailed)
-        return kind(error.details() or error.code().name, code=error.code())
+        return kind(_told(error), code=error.code())
     failure = _typed(reason, error.code())
     failure.metadata = dict(reason.metadata)
     if reason.retry_after is not None:
         failure.retry_after = reason.retry_after
     return failure
+
+
+def _told(error: grpc.RpcError) -> str:
+    said = error.details() or error.code().name
+    todo = advice(error)
+    return f"{said}: {todo}" if todo else said
 
 
 def _was_dropped(error: grpc.RpcError) -> bool:

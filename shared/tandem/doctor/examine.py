@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import asyncpg
 
+from tandem.client import Credentials, InvalidCredentials
 from tandem.doctor import logins, server, stream, tasks
 from tandem.doctor.findings import Check, Finding, Line, Verdict
 from tandem.doctor.logins import MIGRATE
@@ -126,15 +128,22 @@ async def _looked(check: Check, connection: asyncpg.Connection) -> Sequence[Find
 
 
 async def _healths(service: str, addresses: Sequence[str]) -> list[Line]:
+    check = f"health of the {service}"
+    try:
+        credentials = Credentials.from_environ(os.environ)
+        for address in addresses:
+            credentials.require_safe([address])
+    except InvalidCredentials as fault:
+        return _lines(check, [Finding(f"cannot be asked: {fault}", "set that right")])
     found = [
         Finding(
             f"{address} does not say that it is serving",
             "look at its log: at its start it says what is to be set right",
         )
         for address in addresses
-        if not await asyncio.to_thread(is_serving, address)
+        if not await asyncio.to_thread(is_serving, address, credentials)
     ]
-    return _lines(f"health of the {service}", found)
+    return _lines(check, found)
 
 
 def _lines(check: str, found: Sequence[Finding]) -> list[Line]:
