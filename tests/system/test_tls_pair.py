@@ -12,12 +12,14 @@ import pytest
 
 from tandem.client import AsyncClient, Client, Created, Credentials, Spec, state_of
 from tandem.errors import Unauthenticated
+from tandem.pair import ANY_PORT, Logins, Pair
 from tandem.states import TaskState
 from tests.support.certificates import Authority
 from tests.support.cluster import Database
 from tests.support.command import tandem
 from tests.support.keys import EVERYTHING, a_key
-from tests.support.running_pair import RunningPair, running_pair
+from tests.support.running_pair import RunningPair, handlers_path, running_pair
+from tests.support.service_logs import ServiceLogs
 from tests.support.tools import needs
 
 HANDLERS: Final = "tests.support.system_handlers:handlers"
@@ -261,3 +263,54 @@ async def final(client: AsyncClient, made: Created) -> TaskState | None:
     """The state in which the task ends."""
     seen = [task async for task in client.watch(made.task.task_id, within=LIMIT)]
     return state_of(seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [
+        ("creator", "TANDEM_TLS_CERT"),
+        ("processor", "TANDEM_TLS_KEY"),
+        ("processor", "TANDEM_CLIENT_CA"),
+        ("processor", "TANDEM_CLIENT_TOKEN_FILE"),
+    ],
+)
+async def test_a_file_that_is_wrong_ends_the_start_before_the_database_is_asked(
+    tmp_path: Path, service: str, variable: str
+) -> None:
+    shown = Shown(tmp_path, "a-key")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not what it should be")
+
+    ended = await tandem(
+        service,
+        environ={
+            **shown.server,
+            **shown.client,
+            "TANDEM_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+            "TANDEM_LISTEN": "127.0.0.1:0",
+            "TANDEM_HANDLERS": HANDLERS,
+            variable: str(wrong),
+        },
+    )
+
+    assert ended.code == 2
+    last = ended.err.splitlines()[-1]
+    assert variable in last
+    assert "not what" not in ended.err + ended.out
+
+
+async def test_a_processor_in_the_clear_is_told_that_its_creator_speaks_tls(
+    database: Database, shown: Shown
+) -> None:
+    logs = ServiceLogs()
+    logins = Logins(
+        creator_url=database.creator_url, processor_url=database.processor_url
+    )
+    async with Pair(logins, handlers=HANDLERS, on_line=logs.add) as pair:
+        secure = {"TANDEM_LOG": "json", **shown.server, **shown.client}
+        await pair.start_creators([ANY_PORT], environ=secure)
+        clear = {"TANDEM_LOG": "json", "PYTHONPATH": handlers_path()}
+        await pair.start_processors([ANY_PORT], environ=clear)
+        told = await logs.first(event="no stream of created ids", why="UNAVAILABLE")
+
+    assert "set TANDEM_CLIENT_CA" in told["advice"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tandem.client import Credentials, InvalidCredentials, blocking_channel
+from tests.support.certificates import Authority
 
 TOKEN = "tandem_0123456789abcdef_secret"
 
@@ -66,3 +67,39 @@ def test_a_token_file_is_read_for_each_call(tmp_path: Path) -> None:
         (("authorization", "Bearer one"),),
         (("authorization", "Bearer two"),),
     ]
+
+
+@pytest.mark.parametrize("held", [b"", b" \n", b"one two", b"one\ntwo", b"\xff\xfe"])
+def test_a_file_without_exactly_one_token_is_refused(
+    tmp_path: Path, held: bytes
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(held)
+
+    with pytest.raises(InvalidCredentials, match="TANDEM_CLIENT_TOKEN_FILE holds"):
+        blocking_channel("127.0.0.1:7101", Credentials(token_file=str(file)))
+
+
+def test_files_that_are_no_certificates_are_refused_without_what_they_hold(
+    tmp_path: Path,
+) -> None:
+    authority = Authority()
+    signed, other = authority.sign("a"), authority.sign("b")
+    garbage, cert, key = (tmp_path / name for name in ("garbage", "cert", "key"))
+    garbage.write_text(TOKEN)
+    cert.write_bytes(signed.certificate)
+    key.write_bytes(other.key)
+
+    for wrong, fault in (
+        (Credentials(ca=str(garbage)), "TANDEM_CLIENT_CA holds no certificate"),
+        (Credentials(certificate=str(cert), key=str(garbage)), "TANDEM_CLIENT_KEY"),
+        (Credentials(certificate=str(cert), key=str(key)), "TANDEM_CLIENT_KEY"),
+    ):
+        with pytest.raises(InvalidCredentials, match=fault) as refused:
+            wrong.check()
+        assert TOKEN not in str(refused.value)
+
+
+def test_what_does_not_fit_is_refused_however_it_is_made() -> None:
+    with pytest.raises(InvalidCredentials, match="go together"):
+        Credentials(key="key.pem")

@@ -13,15 +13,26 @@ OF_TLS: Final = (
         "speaks no TLS: unset TANDEM_CLIENT_CA, TANDEM_CLIENT_CERT and TANDEM_CLIENT_TLS",
     ),
     (
+        "Hostname Verification",
+        (
+            "shows a certificate without the name that it was called by: call it by one that"
+            " the certificate has"
+        ),
+    ),
+    (
         "Tls handshake failed",
-        ("shows a certificate that is not trusted, or asks for one: set"
-        " TANDEM_CLIENT_CA to the file of the CA that signed it, TANDEM_CLIENT_CERT"
-        " and TANDEM_CLIENT_KEY to one that it trusts"),
+        (
+            "shows a certificate that is not trusted, or asks for one: set"
+            " TANDEM_CLIENT_CA to the file of the CA that signed it, TANDEM_CLIENT_CERT"
+            " and TANDEM_CLIENT_KEY to one that it trusts"
+        ),
     ),
     (
         "Socket closed",
-        ("closes the connection at once: if it speaks TLS, set TANDEM_CLIENT_CA"
-        " (and TANDEM_CLIENT_CERT and TANDEM_CLIENT_KEY where it asks for one)"),
+        (
+            "closes the connection at once: if it speaks TLS, set TANDEM_CLIENT_CA"
+            " (and TANDEM_CLIENT_CERT and TANDEM_CLIENT_KEY where it asks for one)"
+        ),
     ),
 )
 

@@ -48,7 +48,8 @@ def channel(
     that stops. A create that carries no id of
     its own may then make two tasks: give each a request id.
 
-    A token of the credentials goes with each call.
+    A token of the credentials goes with each call. Over TLS, each of several
+    addresses must show a certificate that names the host of the first.
 
     Raises:
         ValueError: several addresses, of which one is a name.
@@ -61,7 +62,9 @@ def channel(
     opened = (
         grpc.aio.insecure_channel(where, options=chosen)
         if over_tls is None
-        else grpc.aio.secure_channel(where, over_tls, options=chosen)
+        else grpc.aio.secure_channel(
+            where, over_tls, options=(*chosen, *_named(addresses))
+        )
     )
     if not credentials.metadata():
         return opened
@@ -84,11 +87,19 @@ def blocking_channel(
     opened = (
         grpc.insecure_channel(where, options=chosen)
         if over_tls is None
-        else grpc.secure_channel(where, over_tls, options=chosen)
+        else grpc.secure_channel(where, over_tls, options=(*chosen, *_named(addresses)))
     )
     if not credentials.metadata():
         return opened
     return BearingChannel(opened, credentials)
+
+
+def _named(addresses: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    # gRPC would look for all the addresses as one name.
+    if len(addresses) == 1:
+        return ()
+    host = addresses[0].rpartition(":")[0].strip("[]")
+    return (("grpc.ssl_target_name_override", host),)
 
 
 def _addresses(target: str | Sequence[str]) -> list[str]:
