@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -196,6 +197,9 @@ LogForm: TypeAlias = Annotated[Literal["json", "console"] | None, log_form]
 class Settings:
     """What an operator may decide. Each field is read from `TANDEM_<FIELD>`.
 
+    What `repr` does not show is a secret: it may come by a file that `TANDEM_<FIELD>_FILE`
+    names.
+
     The services add their own fields. A variable that is empty counts as not set.
     """
 
@@ -280,9 +284,13 @@ class Settings:
         hints = get_type_hints(cls, include_extras=True)
         values: dict[str, Any] = {}
         faults: list[str] = []
+        known = {each.name for each in fields(cls)}
         for each in fields(cls):
+            by_file = not each.repr and f"{each.name}_file" not in known
             try:
-                values |= _read(each, _parser(hints[each.name]), environ)
+                values |= _read(
+                    each, _parser(hints[each.name]), environ, by_file=by_file
+                )
             except ValueError as fault:
                 faults.append(f"{PREFIX}{each.name.upper()} {fault}")
         if faults:
@@ -301,11 +309,30 @@ def _parser(hint: Any) -> Callable[[str], Any]:
 
 
 def _read(
-    each: Field[Any], parse: Callable[[str], Any], environ: Mapping[str, str]
+    each: Field[Any],
+    parse: Callable[[str], Any],
+    environ: Mapping[str, str],
+    *,
+    by_file: bool,
 ) -> dict[str, Any]:
-    raw = environ.get(f"{PREFIX}{each.name.upper()}", "").strip()
+    name = f"{PREFIX}{each.name.upper()}"
+    raw = environ.get(name, "").strip()
+    if by_file and (path := environ.get(f"{name}_FILE", "").strip()):
+        if raw:
+            raise ValueError(f"and {name}_FILE are both set: unset one")
+        raw = _read_secret(f"{name}_FILE", path)
     if raw:
         return {each.name: parse(raw)}
     if each.default is MISSING and each.default_factory is MISSING:
         raise ValueError("is not set")
     return {}
+
+
+def _read_secret(name: str, path: str) -> str:
+    """What the file holds: one that is shown to nobody may be kept out of the environment."""
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"({name}): cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ValueError(f"({name}): {path} is no text in UTF-8") from None

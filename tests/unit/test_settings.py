@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,21 @@ def test_every_field_is_read() -> None:
     )
 
     assert (settings.pool_size, settings.grace, settings.log) == (3, 1.5, "json")
+
+
+def test_the_login_may_come_by_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"{URL}\n")
+    by_file = {
+        "TANDEM_DATABASE_URL_FILE": str(file),
+        "TANDEM_LISTEN": "127.0.0.1:7101",
+    }
+
+    assert Settings.from_environ(by_file).database_url == URL
+    with pytest.raises(InvalidSettings, match="are both set: unset one"):
+        Settings.from_environ(NEEDED | by_file)
+    with pytest.raises(InvalidSettings, match="cannot read /nowhere: No such file"):
+        Settings.from_environ(by_file | {"TANDEM_DATABASE_URL_FILE": "/nowhere"})
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
