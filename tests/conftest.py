@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 import uvloop
 
+from tandem.access import ANONYMOUS, current_caller
 from tandem.postgres.pool import create_pool
 from tests.support.cluster import (
     Cluster,
@@ -81,6 +82,14 @@ async def janitor_pool(database: Database) -> AsyncIterator[asyncpg.Pool]:
 def postgres_log(cluster: Cluster) -> PostgresLog:
     """What the server logs from here on."""
     return PostgresLog(cluster.log)
+
+
+@pytest.fixture
+def anybody() -> Iterator[None]:
+    """What is called without a service is called by whoever may do everything."""
+    before = current_caller.set(ANONYMOUS)
+    yield
+    current_caller.reset(before)
 
 
 async def _pool(url: str) -> asyncpg.Pool:

@@ -108,8 +108,11 @@ class Caller:
         return Caller(self.name, kept)
 
 
+NOBODY: Final = Caller(name="")
+"""May do nothing."""
+
 ANONYMOUS: Final = Caller(name="", scopes=EVERYTHING)
 """Anybody, where authentication is off."""
 
-current_caller: ContextVar[Caller] = ContextVar("current_caller", default=ANONYMOUS)
-"""Set by `tandem.calls` for as long as one call lasts."""
+current_caller: ContextVar[Caller] = ContextVar("current_caller", default=NOBODY)
+"""Nobody outside of a call. Set by `tandem.calls` for as long as one call lasts."""

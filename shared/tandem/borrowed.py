@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tandem.authentication.door import Context
 from tandem.calls import Malformed, Unary, guarded
+from tandem.doorstep import Doorstep
 from tandem.errors import InvalidRequest, NotBuilt, TandemError
 from tandem.limits import MAX_TEXT
 from tandem.reflecting import MethodsFound
@@ -36,26 +37,36 @@ class Borrowing:
         self, service: str, handlers: Mapping[str, Handler]
     ) -> None:
         """Add each of them, guarded."""
-        found = {name: _guarded(handler) for name, handler in handlers.items()}
+        doorstep = Doorstep()
+        found = {
+            name: _guarded(handler, doorstep) for name, handler in handlers.items()
+        }
         generic = grpc.method_handlers_generic_handler(service, found)
         self._server.add_generic_rpc_handlers((generic,))
 
 
-def _guarded(handler: Any) -> Handler:
-    guards: dict[str, Any] = {
-        "request_deserializer": guarded(handler.request_deserializer)
-    }
-    if handler.response_streaming:
-        guards["unary_stream"] = _parsed(handler.unary_stream)
-    else:
-        guards["unary_unary"] = _parsed(handler.unary_unary)
-    found: Handler = handler._replace(**guards)
+def _guarded(handler: Any, doorstep: Doorstep) -> Handler:
+    """The same method; its one message is taken as a stream of one, which can be given up."""
+    make, behaviour = (
+        (grpc.stream_stream_rpc_method_handler, handler.unary_stream)
+        if handler.response_streaming
+        else (grpc.stream_unary_rpc_method_handler, handler.unary_unary)
+    )
+    found: Handler = make(
+        _parsed(behaviour, doorstep),
+        request_deserializer=guarded(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
     return found
 
 
-def _parsed(behaviour: Unary) -> Unary:
-    async def answer(request: Any, context: Context) -> Any:
-        if isinstance(request, Malformed):
+def _parsed(behaviour: Unary, doorstep: Doorstep) -> Unary:
+    async def answer(_requests: Any, context: Context) -> Any:
+        try:
+            request = await doorstep.take(context)
+        except InvalidRequest as late:
+            await refuse(context, late)
+        if request is grpc.aio.EOF or isinstance(request, Malformed):
             await refuse(context, InvalidRequest(NO_MESSAGE))
         return await behaviour(request, context)
 

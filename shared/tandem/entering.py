@@ -11,6 +11,7 @@ from structlog.contextvars import bind_contextvars
 from tandem.access import ANONYMOUS, current_caller
 from tandem.allowances import Allowances
 from tandem.authentication.door import Context, Door
+from tandem.errors import PermissionDenied
 from tandem.permissions import Rule
 
 ADMITTED_AGAIN: Final = 5.0
@@ -49,8 +50,8 @@ class Entry:
         caller = await self._door.admit(context)
         current_caller.set(caller)
         bind_contextvars(caller=caller.name)
-        self._rule.require_use(caller)
         self._allowances.spend(caller)
+        self._rule.require_use(caller)
 
     def permit(self, request: Any) -> None:
         """Whether they may, in the projects that the request names.
@@ -81,11 +82,12 @@ class Entry:
 class Stay:
     """A stream outlives keys and tokens: its caller is admitted anew now and then."""
 
-    __slots__ = ("_context", "_door", "_until")
+    __slots__ = ("_context", "_door", "_scopes", "_until")
 
     def __init__(self, door: Door | None, context: Context) -> None:
         self._door = door
         self._context = context
+        self._scopes = current_caller.get().scopes
         self._until = time.monotonic() + ADMITTED_AGAIN
 
     async def prolong(self) -> None:
@@ -93,8 +95,11 @@ class Stay:
 
         Raises:
             Unauthenticated: what was presented is no longer valid.
+            PermissionDenied: it allows something else by now.
         """
         if self._door is None or time.monotonic() < self._until:
             return
-        await self._door.admit(self._context)
+        caller = await self._door.admit(self._context)
+        if caller.scopes != self._scopes:
+            raise PermissionDenied("the scopes have changed: open the stream again")
         self._until = time.monotonic() + ADMITTED_AGAIN

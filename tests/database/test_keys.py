@@ -102,3 +102,45 @@ async def test_while_the_database_is_away_known_keys_hold_until_they_expire(
         await ring.authenticate(Presented(passing))
     with pytest.raises(StoreUnavailable):
         await ring.authenticate(Presented("tandem_unknown_x"))
+
+
+async def test_a_scope_that_is_not_known_is_left_out_and_stops_nothing(
+    database: Database, creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    ring = KeyRing(creator_pool)
+    text = await a_key(database, "create:shop")
+    other = await a_key(database, "read:*")
+    await owner_pool.execute(
+        "UPDATE tandem.api_keys SET scopes = '{audit:*,create:shop}' WHERE scopes <@ '{create:shop}'"
+    )
+
+    caller = await ring.authenticate(Presented(text))
+
+    assert caller is not None
+    assert caller.scopes == {Scope("create", "shop")}
+    assert await ring.authenticate(Presented(other))
+
+
+async def test_scopes_that_were_changed_hold_after_the_next_reading(
+    database: Database, creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    ring = KeyRing(creator_pool)
+    text = await a_key(database, "create:shop")
+    before = await ring.authenticate(Presented(text))
+    await ring.read()
+    assert await ring.authenticate(Presented(text)) is before
+
+    await owner_pool.execute("UPDATE tandem.api_keys SET scopes = '{read:shop}'")
+    await ring.read()
+
+    after = await ring.authenticate(Presented(text))
+    assert after is not None
+    assert after.scopes == {Scope("read", "shop")}
+
+
+async def test_a_key_does_not_expire_at_infinity(
+    database: Database, owner_pool: asyncpg.Pool
+) -> None:
+    await a_key(database, "create:shop")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await owner_pool.execute("UPDATE tandem.api_keys SET expire_time = 'infinity'")

@@ -29,6 +29,8 @@ from tests.factories import create_many, create_task
 from tests.support.batching import a_draft
 from tests.support.past import age, prune
 
+pytestmark = pytest.mark.usefixtures("anybody")
+
 AUDIT = Reader("audit", "a creator")
 WORKERS = Reader("processors", "a creator")
 

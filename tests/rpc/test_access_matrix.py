@@ -465,8 +465,19 @@ async def test_health_is_open_and_reflection_is_for_whoever_is_known(
             assert healthy[0] is reflected[0] is grpc.StatusCode.OK
 
 
-async def test_an_open_stream_of_a_revoked_key_ends(
-    database: Database, owner_pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("revoke_time = now()", grpc.StatusCode.UNAUTHENTICATED),
+        ("scopes = '{read:bank}'", grpc.StatusCode.PERMISSION_DENIED),
+    ],
+)
+async def test_an_open_stream_of_a_key_that_was_revoked_or_changed_ends(
+    database: Database,
+    owner_pool: asyncpg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    code: grpc.StatusCode,
 ) -> None:
     monkeypatch.setattr(entering, "ADMITTED_AGAIN", 0.1)
     key = bearer(await a_key(database, "read:shop"))
@@ -477,11 +488,11 @@ async def test_an_open_stream_of_a_revoked_key_ends(
         request = creator_pb2.StreamCreatedTasksRequest()
         stream = stub.StreamCreatedTasks(request, metadata=key, timeout=LIMIT)
         assert await stream.read() is not grpc.aio.EOF
-        await owner_pool.execute("UPDATE tandem.api_keys SET revoke_time = now()")
+        await owner_pool.execute(f"UPDATE tandem.api_keys SET {change}")
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await to_its_end(stream)
 
-    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert raised.value.code() is code
 
 
 async def to_its_end(stream: Any) -> None:

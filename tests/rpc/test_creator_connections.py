@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import grpc
 import pytest
 
-from tandem import calls, server
+from tandem import calls, doorstep, server
 from tests.support.cluster import Database
 from tests.support.creator import a_request, opened
 from tests.support.http2 import Kind, call, frame, literal, message, raw
@@ -83,3 +83,36 @@ def test_connections_leave_files_for_the_rest(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
 
     assert server.most_connections() == connections
+
+
+async def test_half_messages_to_health_give_way_to_whole_ones(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorstep, "MOST", 3)
+    async with (
+        opened(database.creator_url, access={"auth": ("key",)}) as (_, creator),
+        raw(f"127.0.0.1:{creator.port}") as connection,
+    ):
+        await connection.greet()
+        half = message(b"x", length=1_000_000)
+        for stream in range(1, 21, 2):
+            begun = call("/grpc.health.v1.Health/Check", stream)
+            await connection.send(begun, frame(Kind.DATA, half, stream=stream))
+        refusal = await connection.hear_next(Kind.HEADERS)
+        serves = await _serves_another(creator.port)
+
+    assert refusal is not None
+    assert b"INVALID_REQUEST: the message did not arrive in time" in refusal
+    assert serves
+
+
+async def test_a_member_that_never_joins_is_not_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "TAKE_LIMIT", 0.1)
+    async with opened(database.creator_url) as (stub, _):
+        silent = stub.ConsumeCreatedTasks(timeout=20)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await silent.read()
+
+    assert "join did not come in time" in (refused.value.details() or "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tandem import watched
 from tandem.access import parse_scope
-from tandem.authentication.certificates import Certificates, identities
+from tandem.authentication.certificates import Certificates, expiry, identities
 from tandem.authentication.presenting import Presented
+from tandem.errors import Unauthenticated
 from tandem.settings import InvalidSettings
+from tests.support.certificates import Authority
 
 BILLING = '["spiffe://a/billing"]\nname = "billing"\nscopes = ["create:billing"]\n'
 SHOWN = Presented(identities=("spiffe://a/billing", "billing.example"))
@@ -65,3 +68,38 @@ def test_only_a_uri_of_the_certificate_may_look_like_one() -> None:
         "x509_common_name": [b"spiffe://a/forged"],
     }
     assert identities(shown) == ("spiffe://a/b", "d.example")
+
+
+def test_a_common_name_counts_only_where_there_is_no_other() -> None:
+    named = {"x509_common_name": [b"billing.example"]}
+
+    assert identities(named) == ("billing.example",)
+    assert identities({**named, "peer_dns": [b"evil.example"]}) == ("evil.example",)
+    assert identities({**named, "peer_uri": [b"spiffe://a/x"]}) == ("spiffe://a/x",)
+
+
+@pytest.mark.parametrize(("left", "is_known"), [(60, True), (-1, False)])
+async def test_a_certificate_ends_on_an_open_connection(
+    file: Path, left: int, *, is_known: bool
+) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=left)
+    shown = Presented(identities=SHOWN.identities, ends=ends)
+    callers = Certificates(file)
+
+    if is_known:
+        assert await callers.authenticate(shown)
+    else:
+        with pytest.raises(Unauthenticated, match="expired"):
+            await callers.authenticate(shown)
+
+
+async def test_who_presents_a_token_is_not_known_by_a_certificate(file: Path) -> None:
+    shown = Presented("some-token", SHOWN.identities)
+
+    assert await Certificates(file).authenticate(shown) is None
+
+
+def test_the_end_of_a_certificate_is_read() -> None:
+    signed = Authority().sign("client", ends=timedelta(hours=1))
+
+    assert expiry(signed.certificate) - datetime.now(UTC) <= timedelta(hours=1)

@@ -22,6 +22,8 @@ from tandem_creator.rows import row_of
 from tandem_creator.store.creates import Created
 from tandem_creator.store.winners import Match, Winner
 
+pytestmark = pytest.mark.usefixtures("anybody")
+
 BY_ID = Match.REQUEST_ID
 
 NOW = datetime(2031, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)

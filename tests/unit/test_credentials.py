@@ -103,3 +103,11 @@ def test_files_that_are_no_certificates_are_refused_without_what_they_hold(
 def test_what_does_not_fit_is_refused_however_it_is_made() -> None:
     with pytest.raises(InvalidCredentials, match="go together"):
         Credentials(key="key.pem")
+
+
+def test_an_empty_file_is_no_authority(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_text("")
+
+    with pytest.raises(InvalidCredentials, match="holds no certificate"):
+        Credentials(ca=str(empty)).check()

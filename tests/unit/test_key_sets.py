@@ -275,3 +275,38 @@ def test_a_file_without_keys_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidSettings, match=r"TANDEM_JWT_JWKS names .*keys\.json"):
         web_tokens(settings)
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+async def test_keys_of_an_issuer_that_stays_away_do_not_hold_for_ever(
+    monkeypatch: pytest.MonkeyPatch, *, is_away: bool
+) -> None:
+    monkeypatch.setattr(key_urls, "APART_SECONDS", 0.0)
+    async with shown(Issuer()) as server:
+        source = KeyUrl(server.url)
+        await source.current()
+        if is_away:
+            server.status = "503 Service Unavailable"
+        # It is asked again and again meanwhile: only an answer counts.
+        source._got -= key_urls.LAST_SECONDS + 1
+
+        if is_away:
+            for ask in (source.current, source.renewed):
+                with pytest.raises(IssuerUnavailable):
+                    await ask()
+        else:
+            assert (await source.current()).keys
+
+
+@pytest.mark.parametrize("name", ["kid", "alg", "use", "key_ops"])
+def test_null_in_a_key_is_as_if_it_were_not_there(name: str) -> None:
+    jwk = {**public_jwk(rsa_key("one")), "kid": "one", name: None}
+
+    assert len(parse_key_set(json.dumps({"keys": [jwk]})).keys) == 1
+
+
+def test_a_key_whose_uses_are_no_list_is_left_out() -> None:
+    good = public_jwk(rsa_key("one"), kid="one")
+    keys = [{**good, "key_ops": 7}, good]
+
+    assert len(parse_key_set(json.dumps({"keys": keys})).keys) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
-from tandem import limits
+from tandem import calls, limits
 from tandem.access import Caller, current_caller
 from tandem.errors import InvalidRequest, Violation
 from tandem.permissions import group_rule
@@ -35,7 +36,11 @@ async def read_join(requests: AsyncIterator[Request]) -> Join:
         PermissionDenied: the caller may not be a member of this group.
         InvalidRequest: names every field at fault, or the message that is missing.
     """
-    first = await anext(requests, None)
+    try:
+        async with asyncio.timeout(calls.TAKE_LIMIT):
+            first = await anext(requests, None)
+    except TimeoutError:
+        raise refused("join", "did not come in time") from None
     if first is None or not first.HasField("join"):
         raise refused("join", "must come first")
     group_rule(first.join.group).require_use(current_caller.get())

@@ -50,7 +50,10 @@ def read_place(token: str, filter_hash: bytes) -> Place:
         raise MalformedToken("is of a version that this release does not know")
     if hashed != filter_hash[:HASH_BYTES]:
         raise MalformedToken("was made with other filters")
-    return Place(EPOCH + micros * MICROSECOND, UUID(bytes=raw_id))
+    try:
+        return Place(EPOCH + micros * MICROSECOND, UUID(bytes=raw_id))
+    except OverflowError:
+        raise MalformedToken("is not a token of a page") from None
 
 
 def _body(token: str) -> bytes:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from cryptography import x509
 
 from tandem.access import Caller, Scope, parse_scope
 from tandem.authentication.presenting import Presented
+from tandem.errors import Unauthenticated
 from tandem.settings import InvalidSettings
 from tandem.watched import Watched
 
@@ -24,18 +28,24 @@ URI_MARK: Final = "://"
 
 
 def identities(auth_context: Mapping[str, Iterable[bytes]]) -> tuple[str, ...]:
-    """The names in a client's certificate: URIs, then DNS names, then the common name.
+    """The names in a client's certificate: URIs, then DNS names.
 
-    Only a URI of the certificate may look like one: a common name is often free for
-    its owner to choose.
+    The common name only where there is neither (RFC 6125, 6.4.4): it is often free for
+    its owner to choose. Only a URI of the certificate may look like one.
     """
-    plain = [
-        name
-        for key in ("peer_dns", "x509_common_name")
-        for name in _texts(auth_context.get(key, ()))
-        if URI_MARK not in name
-    ]
-    return (*_texts(auth_context.get("peer_uri", ())), *plain)
+    uris = _texts(auth_context.get("peer_uri", ()))
+    names = (*uris, *_plain(auth_context.get("peer_dns", ())))
+    return names or _plain(auth_context.get("x509_common_name", ()))
+
+
+def _plain(values: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(name for name in _texts(values) if URI_MARK not in name)
+
+
+@lru_cache(maxsize=1_000)
+def expiry(pem: bytes) -> datetime:
+    """When the certificate ends. TLS looks at that as a connection begins, and not again."""
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc
 
 
 def _texts(values: Iterable[bytes]) -> list[str]:
@@ -54,7 +64,17 @@ class Certificates:
         self._callers = Watched([path], lambda: read_callers(path), on_fault=_kept)
 
     async def authenticate(self, presented: Presented) -> Caller | None:
-        """The caller of the first name that is listed; None where none is."""
+        """The caller of the first name that is listed; None where none is.
+
+        Whoever presents a token claims to be the one it names, and nobody else.
+
+        Raises:
+            Unauthenticated: the certificate has expired since the connection began.
+        """
+        if presented.bearer or not presented.identities:
+            return None
+        if presented.ends is not None and datetime.now(UTC) > presented.ends:
+            raise Unauthenticated("the client certificate has expired")
         callers = self._callers.get()
         found = (callers.get(name) for name in presented.identities)
         return next((caller for caller in found if caller is not None), None)

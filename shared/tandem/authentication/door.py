@@ -9,7 +9,7 @@ import grpc
 from structlog.contextvars import bind_contextvars
 
 from tandem.access import Caller
-from tandem.authentication.certificates import identities
+from tandem.authentication.certificates import expiry, identities
 from tandem.authentication.presenting import Authenticator, Presented
 from tandem.errors import Unauthenticated
 
@@ -63,7 +63,9 @@ def _presented(context: Context, *, certificates: bool) -> Presented:
     bearer = _bearer(context)
     if not certificates:
         return Presented(bearer)
-    return Presented(bearer, identities(context.auth_context() or {}))
+    shown = context.auth_context() or {}
+    ends = next((expiry(pem) for pem in shown.get("x509_pem_cert", ())), None)
+    return Presented(bearer, identities(shown), ends)
 
 
 def _bearer(context: Context) -> str:

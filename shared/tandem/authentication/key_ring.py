@@ -46,6 +46,8 @@ class _Held:
     secret_hash: bytes = field(repr=False)
     caller: Caller
     ends: float
+    said: tuple[str, ...]
+    """The name and the scopes, as they were read."""
 
 
 class KeyRing:
@@ -106,13 +108,21 @@ class KeyRing:
 def _held(row: asyncpg.Record, before: Mapping[str, _Held]) -> _Held:
     """The same caller as before, where it is: its scopes are parsed once."""
     seconds = math.inf if row["seconds"] is None else row["seconds"]
+    said = (row["name"], *row["scopes"])
     known = before.get(row["key_id"])
-    caller = known.caller if known else _caller(row)
-    return _Held(row["secret_hash"], caller, time.monotonic() + seconds)
+    caller = known.caller if known and known.said == said else _caller(row)
+    return _Held(row["secret_hash"], caller, time.monotonic() + seconds, said)
 
 
 def _caller(row: asyncpg.Record) -> Caller:
-    return Caller(row["name"], frozenset(map(parse_scope, row["scopes"])))
+    """One without the scopes that this release does not know: a newer one may have made them."""
+    scopes = set()
+    for text in row["scopes"]:
+        try:
+            scopes.add(parse_scope(text))
+        except ValueError as fault:
+            log.warning("scope not known", key_id=row["key_id"], fault=str(fault))
+    return Caller(row["name"], frozenset(scopes))
 
 
 @asynccontextmanager

@@ -85,7 +85,10 @@ def parse_key_set(text: str | bytes) -> KeySet:
 
 
 def _key(found: Any) -> VerifyingKey | None:
-    if not isinstance(found, dict) or not _for_signatures(found):
+    if not isinstance(found, dict):
+        return None
+    found = {name: value for name, value in found.items() if value is not None}
+    if not _for_signatures(found):
         return None
     try:
         public = jwt.PyJWK(found).key
@@ -99,11 +102,13 @@ def _key(found: Any) -> VerifyingKey | None:
 
 def _for_signatures(found: Mapping[str, Any]) -> bool:
     """Whether it is a key that only its issuer can sign with, and that is meant for it."""
+    uses = found.get("key_ops", ["verify"])
     return (
         found.get("kty") in ("RSA", "EC", "OKP")
         and "d" not in found
         and found.get("use", "sig") == "sig"
-        and "verify" in found.get("key_ops", ("verify",))
+        and isinstance(uses, list)
+        and "verify" in uses
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
@@ -24,6 +25,10 @@ FETCH_LIMIT: Final = 5.0
 REFRESH_SECONDS: Final = 300.0
 """A key that its issuer withdrew is trusted no longer than this, and one fetch."""
 
+LAST_SECONDS: Final = 600.0
+"""Without a good answer for so long nobody is known by the last one: who keeps the issuer
+away must not keep a key that was withdrawn alive."""
+
 APART_SECONDS: Final = 10.0
 """From one fetch to the next, however many tokens name keys that are not known."""
 
@@ -44,6 +49,7 @@ class KeyUrl:
         self._text = b""
         self._keys: KeySet | None = None
         self._begun = -REFRESH_SECONDS
+        self._got = -math.inf
         self._failed = True
         self._fetch: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -55,7 +61,8 @@ class KeyUrl:
             IssuerUnavailable: it could not be reached yet.
         """
         since = time.monotonic() - self._begun
-        if self._keys is None or since > 2 * REFRESH_SECONDS:
+        long_ago = since > 2 * REFRESH_SECONDS
+        if self._keys is None or long_ago or self._is_stale():
             return await self.renewed()
         if since > (APART_SECONDS if self._failed else REFRESH_SECONDS):
             self._begin()
@@ -69,9 +76,12 @@ class KeyUrl:
         """
         if self._fetch is not None or self._is_due():
             await self._wait(self._begin())
-        if self._keys is None:
+        if self._keys is None or self._is_stale():
             raise IssuerUnavailable(AWAY)
         return self._keys
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._got > LAST_SECONDS
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._begun >= APART_SECONDS
@@ -108,6 +118,7 @@ class KeyUrl:
             self._keys = parse_key_set(text)
             self._text = text
             log.info("key set read", keys=len(self._keys.keys))
+        self._got = time.monotonic()
         self._failed = False
 
 

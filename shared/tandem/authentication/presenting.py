@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from tandem.access import Caller
@@ -16,8 +17,11 @@ class Presented:
     """What follows `Bearer ` in the metadata `authorization`; empty where there is none."""
 
     identities: tuple[str, ...] = ()
-    """Names in a client certificate that TLS has verified: URIs, then DNS names, then the
-    common name. Empty without one."""
+    """Names in a client certificate that TLS has verified: URIs, then DNS names; where there
+    is neither, the common name. Empty without one."""
+
+    ends: datetime | None = None
+    """When that certificate ends."""
 
     def __repr__(self) -> str:
         return "Presented(...)"

@@ -6,7 +6,8 @@ CREATE TABLE tandem.api_keys (
     secret_hash bytea NOT NULL CHECK (octet_length(secret_hash) = 32),
     scopes      text[] NOT NULL CHECK (cardinality(scopes) > 0),
     create_time timestamptz NOT NULL DEFAULT now(),
-    expire_time timestamptz,
+    -- Without one it is valid for ever; an infinite one has no seconds left to count.
+    expire_time timestamptz CHECK (isfinite(expire_time)),
     revoke_time timestamptz
 );
 
