@@ -7,7 +7,7 @@ them keep whatever it sends.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
@@ -108,30 +108,8 @@ async def _refuse_long(name: str, context: Context) -> None:
         )
 
 
-class Reflection:
+def reflecting(names: tuple[str, ...]) -> Any:
     """Says what these services are. Whoever asks has passed the door."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        # It answers all that reflection asks of a pool; the stubs know the class only.
-        methods: Any = MethodsFound()
-        self._answers: Any = reflection.aio.ReflectionServicer(names, pool=methods)
-
-    async def ServerReflectionInfo(
-        self, requests: AsyncIterator[Any], context: Context
-    ) -> AsyncIterator[Any]:
-        async for response in self._answers.ServerReflectionInfo(
-            parsed(requests), context
-        ):
-            yield response
-
-
-async def parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """The messages of a stream.
-
-    Raises:
-        InvalidRequest: one was no message of its method.
-    """
-    async for request in requests:
-        if isinstance(request, Malformed):
-            raise InvalidRequest(NO_MESSAGE)
-        yield request
+    # It answers all that reflection asks of a pool; the stubs know the class only.
+    methods: Any = MethodsFound()
+    return reflection.aio.ReflectionServicer(names, pool=methods)

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from tandem import calls, limits
 from tandem.allowances import Allowances
 from tandem.authentication.door import Door
-from tandem.borrowed import Borrowing, Health, Reflection
+from tandem.borrowed import Borrowing, Health, reflecting
 from tandem.measures import CallCounts
 
 log = structlog.get_logger()
@@ -106,14 +106,14 @@ class Server:
         borrowing: Any = Borrowing(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, borrowing)
         reflected: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
-        reflecting = calls.handlers(
-            Reflection(self._names()),
+        answers = calls.handlers(
+            reflecting(self._names()),
             reflected,
             CallCounts(),
             door=door,
             allowances=allowances,
         )
-        self._server.add_generic_rpc_handlers((reflecting,))
+        self._server.add_generic_rpc_handlers((answers,))
 
     def _names(self) -> tuple[str, ...]:
         described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -55,6 +55,12 @@ class Watched(Generic[T]):
                 self._renew()
         return self._value
 
+    def look(self) -> T:
+        """As of now."""
+        with self._lock:
+            self._renew()
+        return self._value
+
     def _renew(self) -> None:
         self._next_look = self._clock() + LOOK_AGAIN
         mark = self._look()

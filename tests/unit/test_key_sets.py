@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from structlog.testing import capture_logs
 
-from tandem.authentication import key_files, key_urls
+from tandem import watched
+from tandem.authentication import key_urls
 from tandem.authentication.issuers import web_tokens
 from tandem.authentication.key_files import KeyFile
 from tandem.authentication.key_set import InvalidKeySet, KeySet, parse_key_set
@@ -104,7 +105,7 @@ async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
 async def test_a_change_of_the_file_is_seen_in_passing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_files, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watched, "LOOK_AGAIN", 0.0)
     place = tmp_path / "keys.json"
     Issuer().write(place)
     source = KeyFile(place)
