@@ -17,7 +17,6 @@ from tandem.testing import HandlerTest
 from tandem.v1 import creator_pb2, processor_pb2, task_pb2
 from tests.packaging.tree import ROOT, run
 from tests.support.browser import PREFERS_DARK, PREFERS_LIGHT, visit
-from tests.support.documented import blocks
 from tests.support.tools import needs
 
 PICTURES = sorted(file.name for file in (ROOT / "docs/pictures").glob("*.svg"))
@@ -143,12 +142,17 @@ def test_every_picture_is_shown_among_the_concepts() -> None:
     assert sorted(re.findall(r"\(pictures/(.+\.svg)\)", text)) == PICTURES
 
 
-def test_the_start_shows_only_commands_that_the_readme_shows() -> None:
-    shown = [block.commands for block in blocks("docs/start.md")]
-    run_elsewhere = [block.commands for block in blocks("README.md")]
+def test_the_site_begins_as_the_readme_does() -> None:
+    readme, index = (
+        (ROOT / name).read_text().replace("(docs/", "(").splitlines()
+        for name in ("README.md", "docs/index.md")
+    )
 
-    assert len(shown) == 4
-    assert [commands for commands in shown if commands not in run_elsewhere] == []
+    promises = [line for line in readme if line.startswith("| ")][:7]
+
+    assert readme[:10] == index[:10]
+    assert promises[0] == "| | what is promised |"
+    assert [line for line in promises if line not in index] == []
 
 
 def test_the_handler_among_the_guides_runs() -> None:

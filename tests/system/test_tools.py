@@ -15,7 +15,7 @@ from tests.support.tools import needs
 
 PAGE = "docs/tools.md"
 
-REFUSED = ("ERROR:", '"code": ')
+REFUSED = ("ERROR:", '"code": ', "tandem: ")
 """How a block on a refusal says that it is one."""
 
 ITEMS = 10
@@ -27,8 +27,7 @@ COUNT = "SELECT count(*) FROM tandem.tasks WHERE project = 'load'"
 async def test_the_readme_s_first_task_is_created_and_processed(
     pair: RunningPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TANDEM_CREATOR_ADDRESS", pair.pair.creator_address)
-    monkeypatch.setenv("TANDEM_PROCESSOR_ADDRESS", pair.pair.processor_address)
+    _lead_commands_to(pair, monkeypatch)
     [first] = _of_the_readme(".venv/bin/tandem")
     create, list_ = first.replace(".venv/bin/", "").splitlines()
 
@@ -39,6 +38,24 @@ async def test_the_readme_s_first_task_is_created_and_processed(
 
     assert outcome == "created"
     assert re.search(rf"{task_id} +echo +SUCCEEDED", listed.out)
+
+
+async def test_the_page_on_starting_shows_what_its_commands_print(
+    pair: RunningPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lead_commands_to(pair, monkeypatch)
+    make_up, *rest = blocks("docs/start.md")
+    # The doctor looks at the installation of `make up`, which is not here.
+    *tasks, look_around = rest
+
+    for block in tasks:
+        ended = await run(block.commands.replace(".venv/bin/", ""), pair)
+        _is_as_said(block, ended)
+        if found := re.match(r"([0-9a-f-]{36})  created", ended.out):
+            await pair.finished(found[1])
+
+    assert make_up.commands.startswith("make up ")
+    assert "doctor" in look_around.commands
 
 
 @needs("grpcurl")
@@ -101,6 +118,11 @@ async def test_seconds_of_each_load_end_without_an_error(pair: RunningPair) -> N
     made += ITEMS * await _load(batch, pair)
     await _load(list_, pair)
     assert await _count(pair) == made
+
+
+def _lead_commands_to(pair: RunningPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_CREATOR_ADDRESS", pair.pair.creator_address)
+    monkeypatch.setenv("TANDEM_PROCESSOR_ADDRESS", pair.pair.processor_address)
 
 
 def _of_the_readme(start: str = "grpcurl") -> list[str]:
