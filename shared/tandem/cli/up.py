@@ -32,11 +32,12 @@ from tandem.pruning.retention import Retention
 
 HANDLERS: Final = "tandem.demo.handlers:handlers"
 
-EXAMPLE: Final = (
-    "grpcurl -plaintext -d"
-    ' \'{{"spec": {{"project": "website", "type": "echo", "payload": {{"topic": "Tea"}}}}}}\''
-    " {address} tandem.v1.CreatorService/CreateTask"
-)
+HINT: Final = """
+  Now, in another terminal:
+
+    {command} task create --project website --type echo --payload '{{"topic": "Tea"}}'
+    {command} task list --project website
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ async def serve(plan: Plan, chorus: Chorus) -> None:
         log = {"TANDEM_LOG": chorus.form}
         await pair.start_creators(plan.creators, environ=log)
         await pair.start_processors(plan.processors, environ=log)
-        _greet(pair, chorus)
+        _greet(plan, pair, chorus)
         janitor = pruning.Plan(url=logins.janitor_url, retention=plan.retention)
         async with pruned_hourly(janitor, chorus):
             raise await _first_end(plan, pair)
@@ -165,8 +166,26 @@ async def _first_end(plan: Plan, pair: Pair) -> ServiceEnded:
     )
 
 
-def _greet(pair: Pair, chorus: Chorus) -> None:
+def _greet(plan: Plan, pair: Pair, chorus: Chorus) -> None:
     chorus.say("ready", creator=pair.creator_address, processor=pair.processor_address)
     if not chorus.as_json:
-        address = pair.creators[0].address
-        click.echo(f"\n  {EXAMPLE.format(address=address)}\n\n  Ctrl-C stops all.\n")
+        click.echo(f"{hint(plan)}\n  Ctrl-C stops all.\n")
+
+
+def hint(plan: Plan) -> str:
+    """What to type next, for whoever changed nothing; else nothing."""
+    addresses = (plan.creators, plan.processors)
+    if plan.handlers != HANDLERS or addresses != (
+        (CREATOR_ADDRESS,),
+        (PROCESSOR_ADDRESS,),
+    ):
+        return ""
+    return HINT.format(command=_as_typed(sys.argv[0]))
+
+
+def _as_typed(program: str) -> str:
+    """The shortest path that starts it from here, since `make` alone has it on its PATH."""
+    path = Path(program)
+    return str(
+        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    )
