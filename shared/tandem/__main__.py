@@ -13,7 +13,7 @@ NEEDED: Final = ("asyncpg", "click", "grpc_health", "markdown_it", "rich", "stru
 
 ABSENT: Final = (
     "tandem: this is the base install, which only brings the client;"
-    " the command needs: pip install 'tandem-tasks[server]'"
+    " the command needs 'tandem-tasks[server]', from where this came"
 )
 
 
