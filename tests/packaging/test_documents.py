@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,31 @@ def test_every_target_that_a_document_names_exists() -> None:
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
 
     assert named - offered == set()
+
+
+def test_every_module_and_file_that_the_page_on_architecture_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().split("\n## The code\n")[1]
+    files = {str(file.relative_to(ROOT)) for file in committed_files()}
+
+    modules = re.findall(r"`(tandem(?:_\w+|\.\w+)?)`", text)
+    paths = re.findall(r"`((?:shared|services|protos|tests)/[\w/.]+)`", text)
+    names = re.findall(r"`(\w+\.py)`", text)
+
+    assert min(len(modules), len(paths), len(names)) > 10
+    assert [name for name in modules if find_spec(name) is None] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [n for n in names if not any(f.endswith(f"/{n}") for f in files)] == []
+
+
+def test_the_changelog_s_newest_release_is_the_version_of_the_package() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    unreleased, newest, *_ = re.findall(r"^## \[(.+?)\](.*)", changelog, re.MULTILINE)
+
+    assert unreleased == ("Unreleased", "")
+    assert newest[0] == project["version"]
+    assert re.fullmatch(r" - \d{4}-\d\d-\d\d", newest[1])
 
 
 def test_the_code_in_the_page_on_handlers_runs() -> None:
