@@ -74,6 +74,31 @@ def test_why_no_try_succeeded_is_told_rather_than_that_the_time_is_over() -> Non
         Repeats(30, single=30, now=0).pause(LATE, now=30)
 
 
+@pytest.mark.parametrize(
+    "tries",
+    [Repeats(1, single=10, now=0), Endurance(1, outage=10, now=0)],
+    ids=["call", "stream"],
+)
+def test_what_is_raised_is_shown_without_grpc_s_own_error(
+    tries: Repeats | Endurance,
+) -> None:
+    with pytest.raises(Unreachable) as raised:
+        _pause_in_trouble(tries)
+
+    assert raised.value.__suppress_context__
+
+
+def _pause_in_trouble(tries: Repeats | Endurance) -> None:
+    try:
+        _hang_up()
+    except grpc.RpcError:
+        tries.pause(Unreachable("away", code=grpc.StatusCode.UNAVAILABLE), now=5)
+
+
+def _hang_up() -> None:
+    raise grpc.RpcError
+
+
 def test_a_stream_is_opened_again_for_as_long_as_an_outage_may_last() -> None:
     endurance = Endurance(None, outage=60, now=0)
 
