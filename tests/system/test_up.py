@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
+import shlex
 import signal
 import socket
 import time
@@ -12,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,9 @@ from tandem.postgres.account import Account
 from tandem.postgres.embedded import EmbeddedPostgres
 from tests.support.cluster import reachable_folder
 from tests.support.command import Standing, standing, tandem
+from tests.support.documented import blocks
 from tests.support.gates import standing_gate
+from tests.support.running_pair import ROOT
 
 START_LIMIT = 30.0
 """Seconds: many times what is promised, for a machine that is busy with tests."""
@@ -41,19 +46,21 @@ class Upright:
     environ: dict[str, str]
     """Leads other commands to it."""
 
-    async def task(self, *arguments: str) -> list[dict[str, object]]:
+    async def task(self, *arguments: str) -> list[dict[str, Any]]:
         ended = await tandem("--json", "task", *arguments, environ=self.environ)
         assert ended.code == 0, ended.err
         return ended.json_lines()
 
 
 @asynccontextmanager
-async def up(data: Path) -> AsyncIterator[Upright]:
+async def up(
+    data: Path, *handlers: str, **environ_of_it: str
+) -> AsyncIterator[Upright]:
     free = "127.0.0.1:0"
     arguments = ("--creator-listen", free, "--processor-listen", free)
     async with standing(
-        "up", "--data", data, "--handlers", HANDLERS, *arguments,
-        environ={"TANDEM_GRACE": "0.5"},
+        "up", "--data", data, *(handlers or ("--handlers", HANDLERS)), *arguments,
+        environ={"TANDEM_GRACE": "0.5", **environ_of_it},
     ) as command:  # fmt: skip
         ready = await command.line(process="tandem", event="ready")
         environ = {
@@ -72,6 +79,29 @@ async def test_it_serves_within_seconds_of_nothing(data: Path) -> None:
         [created] = await running.task(*ECHO)
         assert created["outcome"] == "OUTCOME_CREATED"
         assert time.monotonic() - start < START_LIMIT
+
+
+async def test_the_guide_s_commands_run_the_guide_s_handler(
+    data: Path, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs/guides.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    (tmp_path / "words.py").write_text(code)
+    start, use = blocks("docs/guides.md")
+    start_words, create_words, list_words = (
+        shlex.split(line)[1:] for line in (start.commands + use.commands).splitlines()
+    )
+
+    async with up(data, *start_words[1:], PYTHONPATH=str(tmp_path)) as running:
+        await tandem(*create_words, environ=running.environ)
+        [listed] = await running.task(*list_words[1:])
+        watched = await running.task("watch", str(listed["task_id"]))
+        shown = await tandem(
+            "task", "get", str(listed["task_id"]), environ=running.environ
+        )
+
+    assert watched[-1]["status"]["state"] == "STATE_SUCCEEDED"
+    assert '"words": 4' in shown.out
 
 
 async def test_p11_ctrl_c_loses_no_task_and_spends_no_attempt(data: Path) -> None:
