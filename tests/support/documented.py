@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import signal
-import sys
-from asyncio.subprocess import PIPE
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.support.command import Finished
 from tests.support.running_pair import ROOT, RunningPair
+from tests.support.shell import shell
 
 # A block of commands, and the lines that the document says it prints, if it does.
 BLOCK: Final = re.compile(
     r"^```sh\n(?P<sh>.*?)^```$(?:\n+^```text\n(?P<text>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
+
+# Whatever a document means to be typed, also inside a list.
+TYPED: Final = re.compile(
+    r"^(?P<indent> *)```(?P<kind>sh|bash|shell|console)\n(?P<lines>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+# Two spaces before it: a # inside of quotes has one, or none.
+REMARK: Final = re.compile(r"  +# .*")
+
+TYPED_AT: Final = ("$ ", "  ")
+"""How a line of a terminal begins that was typed: the rest is what was printed."""
+
+HERE_DOCUMENT: Final = re.compile(r"<<'(\w+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +57,50 @@ def blocks(document: str, section: str = "") -> Iterator[Block]:
         yield Block(found["sh"], found["text"] or "")
 
 
+def commands(text: str) -> Iterator[str]:
+    """Each command of a document, whole, without the prompt and the remark."""
+    for found in TYPED.finditer(text):
+        lines = [line[len(found["indent"]) :] for line in found["lines"].splitlines()]
+        if found["kind"] == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line[:2] in TYPED_AT]
+        yield from _whole(lines)
+
+
+def command(document: str, start: str) -> str:
+    """The one command of a document that begins so."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    [found] = [each for each in commands(text) if each.startswith(start)]
+    return found
+
+
 async def run(
     commands: str, pair: RunningPair, *, folder: Path = ROOT, limit: float = 60.0
 ) -> Finished:
     """As a shell runs them that stops at the first failure. `limit` in seconds."""
-    process = await asyncio.create_subprocess_exec(
-        "sh",
-        "-e",
-        "-c",
-        _addressed(commands, pair),
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=folder,
-        env={**os.environ, "PATH": _path()},
-        start_new_session=True,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), limit)
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    assert process.returncode is not None
-    return Finished(process.returncode, out.decode(), err.decode())
+    return await shell(_addressed(commands, pair), folder=folder, limit=limit)
+
+
+def _whole(lines: list[str]) -> Iterator[str]:
+    begun: list[str] = []
+    for line in lines:
+        begun.append(REMARK.sub("", line))
+        text = "\n".join(begun)
+        if text.strip() and _is_whole(text):
+            yield text
+            begun.clear()
+    assert not begun or not "".join(begun).strip(), f"never ends: {begun}"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a shell would not wait for more."""
+    if ends := HERE_DOCUMENT.findall(text):
+        return all(f"\n{end}" in text for end in ends)
+    if text.endswith("\\"):
+        return False
+    with suppress(ValueError):
+        shlex.split(text)
+        return True
+    return False
 
 
 def _addressed(commands: str, pair: RunningPair) -> str:
@@ -75,8 +109,3 @@ def _addressed(commands: str, pair: RunningPair) -> str:
     return commands.replace("127.0.0.1:7101", creator).replace(
         "127.0.0.1:7102", processor
     )
-
-
-def _path() -> str:
-    """What `make` puts on it: buf stands beside this Python."""
-    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

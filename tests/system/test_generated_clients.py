@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -52,6 +53,16 @@ async def test_a_generated_client_runs_the_script_that_all_of_them_run(
     ]
     stored = await _stored_payload(pair, f"from-{language.lower()}")
     assert _told(stored) == _told(CREATE["payload"])
+
+
+def test_no_command_of_the_page_on_clients_is_left_out() -> None:
+    run_here = [
+        list(blocks("docs/clients.md", language))
+        for language in ("Python", "Go", "TypeScript")
+    ]
+
+    assert [len(found) for found in run_here] == [1, 1, 1]
+    assert [*itertools.chain(*run_here)] == list(blocks("docs/clients.md"))
 
 
 def _fresh_copy(folder: Path) -> Path:
