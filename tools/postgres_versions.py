@@ -55,6 +55,7 @@ TESTS: Final = (
     "tests/database/test_create_epochs.py",
     "tests/database/test_stream_order.py",
     "tests/database/test_groups.py",
+    "tests/database/test_group_takeovers.py",
     "tests/database/test_claims.py",
     "tests/database/test_reconcile.py",
     "tests/system/test_end_to_end.py",

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 
-from tandem.access import ANONYMOUS, Caller, Scope
 from tandem.states import TaskState
 from tandem.v1 import processor_pb2 as pb
-from tandem.v1 import task_pb2
 from tandem_processor import counts, reports
-from tandem_processor.requests import StatsQuery
-from tandem_processor.stats import Stats
 from tests.factories import create_many, create_task
-from tests.support.janitor import Janitor
+from tests.support.counting import (
+    AGE,
+    FINISH,
+    SIX_MINUTES,
+    Counting,
+    by_state,
+    counting_in,
+    lags,
+)
 from tests.support.processors import failure, join, outcome, run_task
-
-Counting = Callable[..., Any]
-
-AGE = "UPDATE tandem.tasks SET create_time = now() - $2::interval WHERE task_id = $1"
 
 DUE = "UPDATE tandem.task_status SET due_time = now() + $2::interval WHERE task_id = $1"
 
@@ -36,41 +31,15 @@ FROM tandem.task_status AS s
 WHERE s.task_id = $2
 """
 
-FINISH = """
-UPDATE tandem.task_status
-SET state = $2, finish_time = $3
-WHERE task_id = $1
-"""
-
-SIX_MINUTES = timedelta(minutes=6)
-
 
 @pytest.fixture
 def counting(processor_pool: asyncpg.Pool) -> Counting:
-    async def counted(
-        project: str = "", *, days: int = 0, caller: Caller = ANONYMOUS
-    ) -> pb.GetStatsResponse:
-        stats = Stats(processor_pool, keep_seconds=0)
-        return await stats.get(StatsQuery(project=project, days=days), caller)
-
-    return counted
-
-
-def by_state(stats: pb.GetStatsResponse) -> dict[tuple[str, str], int]:
-    names = task_pb2.TaskStatus.State
-    return {
-        (each.queue, names.Name(each.state).removeprefix("STATE_")): each.count
-        for each in stats.queues
-    }
+    return counting_in(processor_pool)
 
 
 def pending(stats: pb.GetStatsResponse) -> pb.QueueStats:
     [found] = stats.queues
     return found
-
-
-def lags(stats: pb.GetStatsResponse) -> dict[str, int]:
-    return {each.group: each.lag for each in stats.groups}
 
 
 async def test_tasks_are_counted_by_queue_and_state(
@@ -226,82 +195,6 @@ async def test_members_are_those_of_all_creators_that_told_lately(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Days:
-    """Tasks that end at times of the test's choice."""
-
-    creator: asyncpg.Pool
-    owner: asyncpg.Pool
-
-    async def end(self, state: str, moment: datetime, **wanted: Any) -> UUID:
-        task_id = await create_task(self.creator, **wanted)
-        await self.owner.execute(FINISH, task_id, state, moment)
-        return task_id
-
-
-async def test_c8_days_begin_and_end_at_midnight_in_utc(
-    counting: Counting, creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
-) -> None:
-    days = Days(creator_pool, owner_pool)
-    now = await owner_pool.fetchval("SELECT now()")
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    a_day, a_moment = timedelta(days=1), timedelta(microseconds=1)
-    for moment in (midnight, midnight - a_moment, midnight - a_day):
-        await days.end("SUCCEEDED", moment)
-    await days.end("SUCCEEDED", midnight - a_day - a_moment)
-    await days.end("FAILED", midnight - a_moment)
-    await days.end("CANCELLED", midnight)
-    early = await days.end("FAILED", midnight)
-    await owner_pool.execute(
-        "UPDATE tandem.tasks SET create_time = $2 WHERE task_id = $1",
-        early,
-        midnight - a_moment,
-    )
-
-    stats = await counting(days=2)
-
-    found = [(d.date, d.created, d.succeeded, d.failed) for d in stats.days]
-    assert found == [
-        (f"{midnight:%Y-%m-%d}", 6, 1, 1),
-        (f"{midnight - a_day:%Y-%m-%d}", 1, 2, 1),
-    ]
-
-
-async def test_c8_a_stripped_task_still_counts_on_its_day(
-    counting: Counting,
-    creator_pool: asyncpg.Pool,
-    owner_pool: asyncpg.Pool,
-    janitor_pool: asyncpg.Pool,
-) -> None:
-    days = Days(creator_pool, owner_pool)
-    now = await owner_pool.fetchval("SELECT now()")
-    for state in ("SUCCEEDED", "FAILED", "CANCELLED"):
-        await Janitor(janitor_pool).strip(await days.end(state, now))
-    await days.end("SUCCEEDED", now)
-
-    stats = await counting(days=1)
-
-    [day] = stats.days
-    assert (day.created, day.succeeded, day.failed) == (4, 2, 1)
-    assert by_state(stats) == {("default", "SUCCEEDED"): 1}
-
-
-async def test_stripped_tasks_are_found_by_their_index(
-    processor_pool: asyncpg.Pool, owner_pool: asyncpg.Pool, creator_pool: asyncpg.Pool
-) -> None:
-    await create_many(creator_pool, 1000)
-    await owner_pool.execute("ANALYZE tandem.tasks")
-    midnights = [datetime.now(UTC)]
-
-    async with processor_pool.acquire() as connection:
-        await connection.execute(f"PREPARE tried AS {counts.COUNT_STRIPPED}")
-        plan = await connection.fetchval(
-            f"EXPLAIN (FORMAT json) EXECUTE tried (NULL, '{{{midnights[0]}}}')"
-        )
-
-    assert '"tasks_stripped"' in json.dumps(json.loads(plan))
-
-
 async def test_counting_everything_reads_no_spec(
     processor_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
 ) -> None:
@@ -340,70 +233,3 @@ async def test_processors_are_shown_with_what_they_run(
     assert (found[str(busy)].running, found[str(busy)].dead) == (2, False)
     assert (found[str(dead)].running, found[str(dead)].dead) == (0, True)
     assert list(found[str(busy)].types) == ["echo", "email"]
-
-
-@pytest.fixture
-async def two_projects(
-    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
-) -> UUID:
-    """One has a task of each kind, and the other as many again."""
-    me = await join(processor_pool)
-    for project in ("acme", "other", "other"):
-        first = await create_task(creator_pool, project=project)
-        await owner_pool.execute(AGE, first, SIX_MINUTES)
-        await run_task(creator_pool, processor_pool, me, project=project)
-        done = await run_task(creator_pool, processor_pool, me, project=project)
-        await reports.report(processor_pool, me, [outcome(done)])
-    await owner_pool.execute(
-        "INSERT INTO tandem.group_places SELECT 'audit', lane_id, 0 FROM tandem.lanes"
-    )
-    return me
-
-
-@pytest.mark.usefixtures("two_projects")
-@pytest.mark.parametrize(("project", "each"), [("acme", 1), ("other", 2), ("", 3)])
-async def test_a_project_counts_alone_everywhere(
-    counting: Counting, project: str, each: int
-) -> None:
-    # What was created six minutes ago may have been created yesterday.
-    stats = await counting(project, days=2)
-
-    states = set(by_state(stats).values())
-    assert (len(stats.queues), states) == (3, {each})
-    assert stats.queues[0].waiting_over_five_minutes == each
-    assert lags(stats) == {"audit": 3 * each, "processors": each}
-    assert sum(day.created for day in stats.days) == 3 * each
-    assert sum(day.succeeded for day in stats.days) == each
-    assert [p.running for p in stats.processors] == [each]
-
-
-@pytest.mark.usefixtures("two_projects")
-async def test_what_may_not_be_read_is_not_there(counting: Counting) -> None:
-    caller = Caller("limited", frozenset({Scope("read", "acme")}))
-
-    unread, absent = [
-        await counting(project, days=1, caller=caller)
-        for project in ("other", "no-such-project")
-    ]
-    everything, allowed = [
-        await counting(project, days=1, caller=caller) for project in ("", "acme")
-    ]
-
-    for pair in ((unread, absent), (everything, allowed)):
-        for stats in pair:
-            stats.ClearField("read_time")
-            for each in stats.queues:
-                each.ClearField("oldest_age")
-        assert pair[0] == pair[1]
-    assert list(unread.queues) == []
-    assert by_state(allowed)["default", "PENDING"] == 1
-
-
-async def test_projects_are_found_without_reading_every_task(
-    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
-) -> None:
-    assert await counts.read_projects(processor_pool) == []
-    for project in ("b", "a", "c", "b"):
-        await create_task(creator_pool, project=project)
-
-    assert await counts.read_projects(processor_pool) == ["a", "b", "c"]

@@ -6,6 +6,13 @@ from secrets import token_hex
 
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags
 
+from tandem.client import AsyncClient
+from tandem.pair import Pair
+
+
+def client_of(pair: Pair) -> AsyncClient:
+    return AsyncClient(pair.creator_address, pair.processor_address or "127.0.0.1:9")
+
 
 def a_traceparent(flags: str = "01") -> str:
     return f"00-{token_hex(16)}-{token_hex(8)}-{flags}"

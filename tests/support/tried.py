@@ -64,3 +64,10 @@ def tried(
     handlers = Handlers()
     handlers.register("tried", retry=retry, timeout=timeout)(function)
     return HandlerTest(handlers, "tried", payload, **options)
+
+
+def raising(error: Exception) -> Callable[[BlockingContext], None]:
+    def fail(ctx: BlockingContext) -> None:
+        raise error
+
+    return fail

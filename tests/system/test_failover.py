@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import processor_pb2, task_pb2
 from tests.support.creator import a_new_id, a_request
 from tests.support.creator import reason_of as refusal_of
-from tests.support.gates import standing_gate
+from tests.support.gates import Gate, standing_gate
 from tests.support.running_pair import HASTE, RunningPair, running_pair
 from tests.support.standby import Servers, ask, primary_and_standby
 from tests.support.until import until
@@ -29,6 +29,7 @@ JUMP: Final = 10**9
 
 CREATED: Final = pb.CreateTaskResponse.OUTCOME_CREATED
 REPLAYED: Final = pb.CreateTaskResponse.OUTCOME_REPLAYED
+LOST: Final = "LEASE_LOST"
 SUCCEEDED: Final = task_pb2.TaskStatus.STATE_SUCCEEDED
 
 HIGHEST: Final = "SELECT max(s.position) FROM tandem.task_status AS s"
@@ -57,6 +58,13 @@ async def servers() -> AsyncIterator[Servers]:
 async def _serving(servers: Servers) -> AsyncIterator[RunningPair]:
     async with running_pair(servers.database, handlers=HANDLERS, environ=HASTE) as pair:
         yield pair
+
+
+def _waiting(gate: Gate) -> pb.CreateTaskRequest:
+    """Of a task whose handler waits until the gate falls."""
+    return a_request(
+        request_id=a_new_id(), payload={"gate": gate.address}, type="innocent"
+    )
 
 
 def _echo(n: int = 0) -> pb.CreateTaskRequest:
@@ -89,9 +97,17 @@ async def _wait_for_health(pair: RunningPair, *, serving: bool) -> None:
         await asyncio.gather(*(wait(service.address) for service in services))
 
 
-async def _fail_over(pair: RunningPair, servers: Servers) -> None:
+async def _fail_over(
+    pair: RunningPair,
+    servers: Servers,
+    *,
+    meanwhile: pb.CreateTaskRequest | None = None,
+) -> None:
+    """`meanwhile` is sent between the two, and is refused."""
     await servers.kill_primary()
     await _wait_for_health(pair, serving=False)
+    if meanwhile:
+        assert await _refused(pair, meanwhile) == "STORE_UNAVAILABLE"
     await servers.promote()
     await _wait_for_health(pair, serving=True)
 
@@ -124,54 +140,29 @@ async def test_p1_p5_p8_a_failover_that_lost_commits_reuses_nothing_and_strands_
 ) -> None:
     kept, lost, between = ([_echo(n) for n in range(10)] for _ in range(3))
     async with standing_gate() as gate, _serving(servers) as pair:
-        running = a_request(
-            request_id=a_new_id(), payload={"gate": gate.address}, type="innocent"
-        )
-        gone = a_request(
-            request_id=a_new_id(), payload={"gate": gate.address}, type="innocent"
-        )
-        kept_ids = [answer.task.task_id for answer in await _create(pair, kept)]
-        running_id = (await _create(pair, [running]))[0].task.task_id
-        await gate.reached()
-        for task_id in kept_ids:
-            await pair.finished(task_id)
+        running, gone = _waiting(gate), _waiting(gate)
+        kept_ids = [*await _finished(pair, kept), await _begun(pair, running, gate)]
         await servers.replicated()
-
         await servers.detach()
-        lost_ids = [answer.task.task_id for answer in await _create(pair, lost)]
-        gone_id = (await _create(pair, [gone]))[0].task.task_id
-        await gate.reached()
+        lost_ids = _ids(await _create(pair, lost))
+        lost_ids.append(await _begun(pair, gone, gate))
         _, token = await _streamed(pair)
         highest = await ask(servers.primary, HIGHEST)
-        before = {line["epoch_id"] for line in pair.logs.having(event="epoch entered")}
-        await servers.kill_primary()
-        await _wait_for_health(pair, serving=False)
-        assert await _refused(pair, between[0]) == "STORE_UNAVAILABLE"
-        await servers.promote()
-        await _wait_for_health(pair, serving=True)
+        before = _epochs(pair)
+        await _fail_over(pair, servers, meanwhile=between[0])
 
-        # What was kept is found, what was lost is made, and nothing twice.
-        again = await _create(pair, [*kept, running])
-        anew = await _create(pair, [*lost, gone, *between])
-        repeated = await _create(pair, [*lost, gone, *between])
-        assert [answer.task.task_id for answer in again] == [*kept_ids, running_id]
-        assert {answer.outcome for answer in again} == {REPLAYED}
-        assert {answer.outcome for answer in anew} == {CREATED}
-        assert {answer.outcome for answer in repeated} == {REPLAYED}
-        made = [answer.task.task_id for answer in anew]
-        assert made == [answer.task.task_id for answer in repeated]
-        assert not {*lost_ids, gone_id} & {*made, *kept_ids}
-
-        entered = {line["epoch_id"] for line in pair.logs.having(event="epoch entered")}
-        assert len(before) == 1 < len(entered)
-        request_ids = [request.request_id for request in (*lost, gone, *between)]
-        await _assert_moved_on(servers, request_ids, highest=highest)
-        await _assert_begins_anew(pair, token, ids=[*kept_ids, running_id, *made])
+        await _assert_found(pair, [*kept, running], kept_ids)
+        anew = [*lost, gone, *between]
+        made = await _assert_made_once(pair, anew)
+        assert not {*lost_ids} & {*made, *kept_ids}
+        assert len(before) == 1 < len(_epochs(pair))
+        await _assert_moved_on(servers, anew, highest=highest)
+        await _assert_begins_anew(pair, token, ids=[*kept_ids, *made])
 
         # The handler of a task that is gone is told; the other one reports.
         gate.fall()
-        await pair.logs.first(event="attempt", task_id=gone_id, outcome="LEASE_LOST")
-        done = await pair.finished(running_id)
+        await pair.logs.first(event="attempt", task_id=lost_ids[-1], outcome=LOST)
+        done = await pair.finished(kept_ids[-1])
         assert (done.status.state, done.status.attempt) == (SUCCEEDED, 1)
         await _all_finished(servers)
         tasks = [await pair.finished(task_id) for task_id in made]
@@ -180,10 +171,56 @@ async def test_p1_p5_p8_a_failover_that_lost_commits_reuses_nothing_and_strands_
         assert "Traceback" not in pair.logs.text()
 
 
+def _ids(answers: Iterable[pb.CreateTaskResponse]) -> list[str]:
+    return [answer.task.task_id for answer in answers]
+
+
+def _epochs(pair: RunningPair) -> set[str]:
+    return {line["epoch_id"] for line in pair.logs.having(event="epoch entered")}
+
+
+async def _finished(
+    pair: RunningPair, requests: list[pb.CreateTaskRequest]
+) -> list[str]:
+    """The ids of tasks that were created and run."""
+    ids = _ids(await _create(pair, requests))
+    for task_id in ids:
+        await pair.finished(task_id)
+    return ids
+
+
+async def _begun(pair: RunningPair, request: pb.CreateTaskRequest, gate: Gate) -> str:
+    """The id of a task whose handler waits."""
+    [task_id] = _ids(await _create(pair, [request]))
+    await gate.reached()
+    return task_id
+
+
+async def _assert_found(
+    pair: RunningPair, requests: list[pb.CreateTaskRequest], ids: list[str]
+) -> None:
+    answers = await _create(pair, requests)
+
+    assert _ids(answers) == ids
+    assert {answer.outcome for answer in answers} == {REPLAYED}
+
+
+async def _assert_made_once(
+    pair: RunningPair, requests: list[pb.CreateTaskRequest]
+) -> list[str]:
+    """Their new tasks."""
+    made = await _create(pair, requests)
+
+    assert {answer.outcome for answer in made} == {CREATED}
+    await _assert_found(pair, requests, _ids(made))
+    return _ids(made)
+
+
 async def _assert_moved_on(
-    servers: Servers, request_ids: list[str], *, highest: int
+    servers: Servers, requests: list[pb.CreateTaskRequest], *, highest: int
 ) -> None:
     """Positions are above all that were ever given out, lost ones included."""
+    request_ids = [request.request_id for request in requests]
     positions = await ask(servers.standby, POSITIONS, request_ids)
 
     assert len(set(positions)) == len(request_ids)
@@ -294,9 +331,7 @@ async def test_a_primary_that_turns_read_only_is_waited_out(servers: Servers) ->
     """As an operator has it before a switch-over; reads go on meanwhile."""
     request = _echo()
     async with standing_gate() as gate, _serving(servers) as pair:
-        running = a_request(
-            request_id=a_new_id(), payload={"gate": gate.address}, type="innocent"
-        )
+        running = _waiting(gate)
         [created] = await _create(pair, [running])
         await gate.reached()
         await _set_read_only(servers, "on")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-import socket
-import sys
-import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,17 +15,16 @@ from opentelemetry.trace import SpanKind
 from tandem.client import AsyncClient, Spec, result_of
 from tandem.errors import RequestIdReused
 from tandem.pair import ANY_PORT, Logins, Pair
-from tests.packaging.tree import ROOT, run
+from tests.packaging.tree import ROOT
 from tests.support.cluster import Cluster, Database, cloned_database
 from tests.support.collector import Collector, Told, outline, running_collector
 from tests.support.running_pair import (
     RunningPair,
-    handlers_path,
     running_pair,
 )
 from tests.support.service_logs import ServiceLogs
 from tests.support.trace_handlers import SECRET, STAGES
-from tests.support.tracing import a_traceparent, ids_in, span_of
+from tests.support.tracing import a_traceparent, client_of, ids_in, span_of
 
 DOCUMENT = ROOT / "docs/traces.md"
 
@@ -70,10 +65,6 @@ async def pair(
 async def client(pair: RunningPair) -> AsyncIterator[AsyncClient]:
     async with client_of(pair.pair) as opened:
         yield opened
-
-
-def client_of(pair: Pair) -> AsyncClient:
-    return AsyncClient(pair.creator_address, pair.processor_address or "127.0.0.1:9")
 
 
 def six_stages(**given: Any) -> Spec:
@@ -342,108 +333,3 @@ async def test_an_attempt_after_both_services_were_restarted_is_in_the_same_trac
         PROCESS,
     ]
     assert {each.service for each in told} == {"tandem-creator", "tandem-processor"}
-
-
-async def test_a_collector_that_never_answers_costs_no_call_and_one_line(
-    database: Database,
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        environ = {
-            "TANDEM_TRACES": "true",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{mute.getsockname()[1]}",
-            "OTEL_EXPORTER_OTLP_HEADERS": "hunter2 is no header",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5",
-            "OTEL_BSP_SCHEDULE_DELAY": "10",
-            "OTEL_BSP_MAX_QUEUE_SIZE": "8",
-            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4",
-        }
-        async with running_pair(
-            database, handlers=HANDLERS, environ=environ, creators=1, processors=1
-        ) as pair:
-            async with client_of(pair.pair) as client:
-                specs = [Spec(project="blog", type="plain") for _ in range(20)]
-                created = [await client.create(spec) for spec in specs]
-            for each in created:
-                await pair.finished(each.task.task_id, at=0)
-            lines = [
-                await pair.logs.first(event="traces not exported", label=label)
-                for label in ("creator-1", "processor-1")
-            ]
-            assert all(line["spans"] >= 1 for line in lines)
-            start = time.monotonic()
-        assert time.monotonic() - start < 20
-    assert len(pair.logs.having(event="traces not exported")) == 2
-    warned = {line["event"] for line in pair.logs.having(level="warning")}
-    assert warned == {"authentication is off", "traces not exported"}
-    assert pair.logs.having(level="error") == []
-    assert "hunter2" not in pair.logs.text()
-
-
-@pytest.fixture
-def without_extra(tmp_path: Path) -> str:
-    """A path on which OpenTelemetry cannot be imported, as where it is not installed."""
-    (tmp_path / "opentelemetry").mkdir()
-    (tmp_path / "opentelemetry/__init__.py").write_text(
-        'raise ModuleNotFoundError("No module named opentelemetry")\n'
-    )
-    return f"{tmp_path}:{handlers_path()}"
-
-
-async def test_without_the_extra_handlers_see_the_traceparent_of_the_caller(
-    database: Database, without_extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", without_extra)
-    traceparent = a_traceparent()
-    async with running_pair(
-        database, handlers=HANDLERS, creators=1, processors=1
-    ) as pair:
-        async with client_of(pair.pair) as client:
-            created = await client.create(
-                Spec(project="blog", type="plain"), traceparent=traceparent
-            )
-        task = await pair.finished(created.task.task_id, at=0)
-
-    assert result_of(task) == {"stage": traceparent, "own": traceparent}
-
-
-@pytest.fixture
-def never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of a service that is to be refused before it looks for its database."""
-    monkeypatch.setenv("TANDEM_TRACES", "true")
-    monkeypatch.setenv("TANDEM_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
-    monkeypatch.setenv("TANDEM_HANDLERS", HANDLERS)
-
-
-@pytest.mark.usefixtures("never_reached")
-@pytest.mark.parametrize("service", ["creator", "processor"])
-def test_traces_without_the_extra_are_refused_in_one_line(
-    service: str, without_extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", without_extra)
-
-    started = run(sys.executable, "-m", f"tandem_{service}")
-
-    assert started.returncode == 2
-    assert started.stderr.count("\n") == 1
-    assert "install tandem-tasks[server,traces]" in started.stderr
-
-
-@pytest.mark.usefixtures("never_reached")
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "must be grpc"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "could not convert string to float"),
-    ],
-)
-def test_what_opentelemetry_cannot_read_is_refused_in_one_line(
-    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, value)
-
-    started = run(sys.executable, "-m", "tandem_creator")
-
-    assert started.returncode == 2
-    assert started.stderr.count("\n") == 1
-    assert "TANDEM_TRACES is true" in started.stderr
-    assert said in started.stderr

@@ -1,0 +1,180 @@
+"""What was taken and not confirmed: to whom it goes, and what is left to others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from tandem_creator.store import takes
+from tests import factories
+from tests.support.taking import (
+    OTHER,
+    RESEND,
+    WATCHERS,
+    WORKERS,
+    ids,
+    lane_of,
+    retake_some,
+    take_some,
+)
+
+
+async def test_types_that_no_member_here_runs_are_left_to_other_creators(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    mine = await factories.create_task(creator_pool, type="email")
+    theirs = await factories.create_task(creator_pool, type="sms")
+    lane = await lane_of(creator_pool)
+
+    taken = await take_some(creator_pool, WORKERS, lane, types=["email"])
+    nothing = await retake_some(creator_pool, OTHER, types=["fax"])
+    rest = await retake_some(creator_pool, OTHER, types=["sms", "fax"])
+
+    assert (ids(taken), nothing, ids(rest)) == ([mine], None, [theirs])
+
+
+async def test_a_take_of_several_types_is_shared_by_type(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = {
+        name: await factories.create_task(creator_pool, type=name)
+        for name in ("email", "sms", "fax")
+    }
+    lane = await lane_of(creator_pool)
+    taken = await take_some(creator_pool, WORKERS, lane)
+    assert taken
+    assert taken.take_id
+    await takes.release(creator_pool, WORKERS, [taken.take_id])
+
+    sms = await retake_some(creator_pool, OTHER, types=["sms"])
+    rest = await retake_some(creator_pool, OTHER)
+
+    assert ids(sms) == [made["sms"]]
+    assert ids(rest) == [made["email"], made["fax"]]
+
+
+async def a_square(pool: asyncpg.Pool) -> dict[tuple[str, str], UUID]:
+    """A task for each pair of two types and two projects."""
+    return {
+        (type_, project): await factories.create_task(pool, type=type_, project=project)
+        for type_ in ("email", "sms")
+        for project in ("shop", "bank")
+    }
+
+
+async def test_projects_that_no_member_here_may_read_are_left_to_other_creators(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = await a_square(creator_pool)
+    lane = await lane_of(creator_pool)
+
+    taken = await take_some(
+        creator_pool, WORKERS, lane, types=["email"], projects=["shop"]
+    )
+    nothing = await retake_some(creator_pool, OTHER, projects=["zoo"])
+    shop = await retake_some(creator_pool, OTHER, projects=["shop"])
+    bank = await retake_some(creator_pool, OTHER, types=["sms"])
+    rest = await retake_some(creator_pool, OTHER)
+
+    assert ids(taken) == [made["email", "shop"]]
+    assert nothing is None
+    assert ids(shop) == [made["sms", "shop"]]
+    assert ids(bank) == [made["sms", "bank"]]
+    assert ids(rest) == [made["email", "bank"]]
+    assert await retake_some(creator_pool, OTHER) is None
+
+
+async def test_a_take_is_shared_by_type_and_project_without_telling_an_id_twice(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = await a_square(creator_pool)
+    taken = await take_some(
+        creator_pool, WATCHERS, await lane_of(creator_pool, WATCHERS)
+    )
+    assert taken
+    await takes.release(creator_pool, WATCHERS, [taken.take_id or 0])
+
+    mine = await retake_some(creator_pool, WATCHERS, types=["sms"], projects=["bank"])
+    projects = await takes.read_lost_projects(creator_pool, WATCHERS, silent_for=RESEND)
+    rest: list[UUID] = []
+    while found := await retake_some(creator_pool, WATCHERS):
+        rest += ids(found)
+
+    assert ids(mine) == [made["sms", "bank"]]
+    assert sorted(projects) == ["bank", "shop"]
+    assert sorted(ids(mine) + rest) == sorted(made.values())
+
+
+async def test_a_take_of_the_release_before_is_about_every_project_in_it(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    made = await a_square(creator_pool)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
+    assert taken
+    await owner_pool.execute(
+        "UPDATE tandem.takes SET task_projects = NULL, member_id = NULL"
+    )
+
+    nothing = await retake_some(creator_pool, OTHER, projects=["zoo"])
+    bank = await retake_some(creator_pool, OTHER, projects=["bank"])
+    rest = await retake_some(creator_pool, OTHER)
+
+    assert nothing is None
+    assert ids(bank) == [made["email", "bank"], made["sms", "bank"]]
+    assert ids(rest) == [made["email", "shop"], made["sms", "shop"]]
+
+
+async def test_a_released_take_is_taken_over_at_once(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    made = await factories.create_many(creator_pool, 3)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
+    assert taken
+    assert taken.take_id
+
+    held = await retake_some(creator_pool, OTHER)
+    await takes.release(creator_pool, WORKERS, [taken.take_id])
+    over = await retake_some(creator_pool, OTHER)
+
+    assert (held, ids(over)) == (None, made)
+
+
+async def test_a_take_whose_creator_is_silent_is_taken_over(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    made = await factories.create_many(creator_pool, 3)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
+    assert taken
+    await owner_pool.execute(
+        "UPDATE tandem.takes SET take_time = take_time - $1::interval",
+        timedelta(seconds=RESEND + 1),
+    )
+
+    over = await retake_some(creator_pool, OTHER)
+
+    assert ids(over) == made
+    assert await takes.refresh(creator_pool, WORKERS, [taken.take_id or 0]) == set()
+
+
+async def test_only_what_may_still_run_is_announced_again_to_the_workers(
+    creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
+) -> None:
+    made = await factories.create_many(creator_pool, 3)
+    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
+    assert taken
+    await owner_pool.execute(
+        """
+        UPDATE tandem.task_status
+        SET state = 'RUNNING', claim = 1, attempt = 1, processor_id = $2,
+            start_time = now()
+        WHERE task_id = $1
+          AND state = 'PENDING'
+        """,
+        made[0],
+        uuid4(),
+    )
+    await takes.release(creator_pool, WORKERS, [taken.take_id or 0])
+
+    assert ids(await retake_some(creator_pool, OTHER)) == made[1:]
