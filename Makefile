@@ -132,6 +132,10 @@ bench-process: $(SERVER) $(PEERS)/.filled  ## Measure processing against the pee
 bench-access: $(SERVER)  ## Measure what it costs to ask who calls (ARGS='--rounds 3')
 	@python -m benchmarks.access $(ARGS)
 
+.PHONY: bench-failures
+bench-failures: $(SERVER)  ## Measure how soon all goes on after what breaks (ARGS='--only F-5,F-8')
+	@python -m benchmarks.failures $(ARGS)
+
 .PHONY: soak
 soak: $(SERVER)  ## Work a pair for half an hour, and fail on what grows (ARGS='--minutes 3')
 	@python -m benchmarks.soak $(ARGS)

@@ -155,3 +155,24 @@ FROM (
       AND s.start_time IS NOT NULL
 ) AS w
 """
+
+READ_LONGEST: Final = """
+SELECT
+    count(*) FILTER (WHERE s.finish_time IS NULL) AS unfinished,
+    extract(epoch FROM max(s.finish_time - t.create_time))::float8 AS longest
+FROM tandem.tasks AS t
+JOIN tandem.task_status AS s ON s.task_id = t.task_id
+WHERE t.project = $1
+"""
+
+READ_RUN: Final = """
+SELECT extract(epoch FROM s.finish_time - s.start_time)::float8
+FROM tandem.task_status AS s
+WHERE s.task_id = $1::uuid
+"""
+
+LOCK: Final = "LOCK TABLE tandem.tasks IN EXCLUSIVE MODE"
+
+SILENCE: Final = (
+    "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC"
+)

@@ -23,10 +23,11 @@ from benchmarks.pair import Place, processor
 from tandem.postgres.roles import CREATOR
 
 HELD = 1000
-"""Tasks that run when their processor dies."""
+"""Tasks that run when their processor ends."""
 
 HEARTBEAT = 1.0
 DEAD_AFTER = 5.0
+GRACE = 2.0
 
 LIMIT = 120.0
 
@@ -42,11 +43,24 @@ PROBE_EVERY = 0.02
 
 def killed_processor(place: Place, database: str) -> Figures:
     """`rate` is the seconds past the dead-after time until each task was claimed again."""
+    return _handed_over(place, database, signal.SIGKILL, limit=DEAD_AFTER)
+
+
+def stopped_processor(place: Place, database: str) -> Figures:
+    """`rate` is the seconds past the grace until each task was claimed again."""
+    return _handed_over(place, database, signal.SIGTERM, limit=GRACE)
+
+
+def _handed_over(
+    place: Place, database: str, number: signal.Signals, *, limit: float
+) -> Figures:
+    """The tasks of one of two processors, from its end to their next claims."""
     url = place.databases.url(database)
     lease = {
         "concurrency": str(HELD),
         "heartbeat": str(HEARTBEAT),
         "dead_after": str(DEAD_AFTER),
+        "grace": str(GRACE),
     }
     span = asyncio.run(_fill_held(url))
     login = place.databases.login(CREATOR, database)
@@ -58,19 +72,19 @@ def killed_processor(place: Place, database: str) -> Figures:
             with second:
                 # The second may judge once its own heart was steady for so long.
                 time.sleep(DEAD_AFTER + HEARTBEAT)
-                killed = time.monotonic()
-                os.kill(victim.pid, signal.SIGKILL)
+                ended = time.monotonic()
+                os.kill(victim.pid, number)
                 half = asyncio.run(_until_claimed(url, span, claim=2, share=0.5))
                 whole = asyncio.run(_until_claimed(url, span, claim=2))
     return Figures(
-        rate=whole - killed - DEAD_AFTER,
-        outcomes={"half of them, s": round(half - killed - DEAD_AFTER, 2)},
+        rate=whole - ended - limit,
+        outcomes={"half of them, s": round(half - ended - limit, 2)},
     )
 
 
 def killed_creator(place: Place, database: str, *, seed: int) -> Figures:
     """Creates by retrying clients; the creator dies in the middle and is started again."""
-    login, listen = place.databases.login(CREATOR, database), _free_address()
+    login, listen = place.databases.login(CREATOR, database), free_address()
     orders = {"seed": seed, "seconds": LOAD_SECONDS, "concurrency": CALLERS}
     with ThreadPoolExecutor(max_workers=1) as beside:
         with creator(login, place.folder, name="creator-r2", listen=listen) as victim:
@@ -145,7 +159,7 @@ async def _claimed(connection: asyncpg.Connection, span: Span, claim: int) -> in
     return found
 
 
-def _free_address() -> str:
+def free_address() -> str:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{found.getsockname()[1]}"

@@ -99,6 +99,17 @@ def test_the_table_of_settings_is_what_the_services_read() -> None:
     assert listed == read
 
 
+def test_the_times_of_failures_are_those_that_were_measured() -> None:
+    figures = (ROOT / "benchmarks/RESULTS.md").read_text()
+    measured = dict(re.findall(r"^\| (F-\d+) \|.* ([\d.]+) \|$", figures, re.MULTILINE))
+
+    told = re.findall(
+        r"([\d.]+) s \((F-\d+)\)", (ROOT / "docs/failures.md").read_text()
+    )
+
+    assert {row: seconds for seconds, row in told} == measured
+
+
 @pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT))
 )
