@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import base64
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
+from tandem.sealing import seal
 from tandem_processor import tokens
 from tandem_processor.tokens import MalformedToken, Place, read_place, write_place
 
@@ -19,7 +19,7 @@ HASH, OTHER = b"a" * 32, b"b" * 32
 def tampered(micros: int) -> str:
     """Whole, and of a time that no task has."""
     body = tokens.FORM.pack(tokens.VERSION, micros, PLACE.task_id.bytes, HASH[:8])
-    return base64.urlsafe_b64encode(body + tokens._check(body)).decode().rstrip("=")
+    return seal(body)
 
 
 def test_a_place_comes_back_exact_to_the_microsecond() -> None:

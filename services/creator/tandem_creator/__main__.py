@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 
@@ -11,6 +10,7 @@ import uvloop
 
 from tandem import logs
 from tandem.exporting import exported
+from tandem.happening import first_of
 from tandem.server import stop_signal
 from tandem.starting import announce, exit_code
 from tandem_creator.running import running_creator
@@ -28,18 +28,10 @@ async def serve(settings: CreatorSettings) -> int:
         stop_with_input(stop)
     async with running_creator(settings) as creator:
         announce(settings, creator.port)
-        failed = await _first(stop, creator.failed) is creator.failed
+        await first_of(stop.wait(), creator.failed.wait())
+        failed = creator.failed.is_set()
         log.info("stopping", grace=settings.grace)
     return 1 if failed else 0
-
-
-async def _first(*happenings: asyncio.Event) -> asyncio.Event:
-    """The first of these to happen."""
-    waits = {asyncio.create_task(each.wait()): each for each in happenings}
-    done, rest = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in rest:
-        wait.cancel()
-    return waits[done.pop()]
 
 
 def run() -> int:

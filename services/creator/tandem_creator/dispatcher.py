@@ -13,6 +13,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import StoreUnavailable
+from tandem.happening import happens
 from tandem_creator.census import Census, count
 from tandem_creator.hearing import Hearing
 from tandem_creator.holdings import Holdings
@@ -133,11 +134,7 @@ class Dispatcher:
     async def _wait(self) -> None:
         """Until something changes, or it is time for something."""
         until = min(self._next_round, self._supply.next_take(self._clock()))
-        try:
-            async with asyncio.timeout(max(until - self._clock(), 0)):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await happens(self._wake, max(until - self._clock(), 0))
 
     async def _retake(self) -> None:
         """Take over what is lost, for as long as there is credit for it."""

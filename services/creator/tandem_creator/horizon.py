@@ -10,6 +10,7 @@ import structlog
 
 from tandem import calls
 from tandem.errors import Stopping, StoreUnavailable
+from tandem.happening import happens
 from tandem.postgres.pool import is_read_only
 from tandem_creator.connections import Kept
 from tandem_creator.store.positions import read_settled
@@ -123,14 +124,7 @@ class Horizon:
             if not self._is_closed:
                 await set_serving(serving=serving)
             await asyncio.sleep(PACE_SECONDS)
-            await self._wait_for_bell()
-
-    async def _wait_for_bell(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._bell.wait()
-        except TimeoutError:
-            return
+            await happens(self._bell, self._poll)
 
     async def _try_to_look(self) -> bool:
         try:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from tandem.happening import happens
+
 LONGEST_WAIT: Final = 0.010
 """Seconds: what a batch takes where there is load."""
 
@@ -49,8 +51,4 @@ class Linger:
         if waiting >= self._wanted or self._clock() - self._last_end > FRESH:
             return
         self._enough.clear()
-        try:
-            async with asyncio.timeout(self._longest):
-                await self._enough.wait()
-        except TimeoutError:
-            return
+        await happens(self._enough, self._longest)

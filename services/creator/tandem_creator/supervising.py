@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from tandem.happening import first_of
 from tandem.server import stop_signal
 from tandem.starting import announce
 from tandem_creator.ports import reserved
@@ -104,7 +105,9 @@ class _Supervisor:
         ended = asyncio.ensure_future(sibling.ended())
         try:
             async with asyncio.timeout(START_LIMIT):
-                await _first(sibling.serves(), asyncio.shield(ended), self._stop.wait())
+                await first_of(
+                    sibling.serves(), asyncio.shield(ended), self._stop.wait()
+                )
         except TimeoutError:
             log.exception("creator process does not serve", process_id=sibling.pid)
             return 1
@@ -146,13 +149,3 @@ class _Supervisor:
             if not end.done():
                 sibling.signal(signal.SIGKILL)
         return list(await asyncio.gather(*ends))
-
-
-async def _first(*happenings: Awaitable[object]) -> None:
-    """Return once one of these has happened; the others are cancelled."""
-    waits = [asyncio.ensure_future(each) for each in happenings]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

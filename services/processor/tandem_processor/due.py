@@ -10,10 +10,10 @@ import asyncpg
 import structlog
 
 from tandem.calls import STORE_AWAY
+from tandem.happening import happens
 from tandem_processor import claims
 from tandem_processor.claimer import Claimer
 from tandem_processor.claims import Due
-from tandem_processor.happening import happens
 from tandem_processor.slots import Share, Slots
 
 log = structlog.get_logger()

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
+from tandem.happening import happens
 
-
-async def happens(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event came within the time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
+__all__ = ["happens"]

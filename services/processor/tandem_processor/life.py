@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 from tandem.calls import STORE_AWAY
 from tandem.desk import TaskDesk
 from tandem.handlers import Handlers
+from tandem.happening import first_of
 from tandem.outcomes import Claimed
 from tandem_processor import members
 from tandem_processor.book import TaskBook
@@ -37,7 +38,6 @@ from tandem_processor.unserved import Lookout
 from tandem_processor.worked import Worked
 
 log = structlog.get_logger()
-
 
 LEAVE_SECONDS: Final = 5.0
 """How long the database has to note that this processor has left."""
@@ -206,15 +206,10 @@ class Life:
     async def _joined(self, stop: asyncio.Event) -> bool:
         """Join, however long the database is away; False if told to stop before."""
         joining = asyncio.create_task(patiently(self._join))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((joining, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if joining.done():
-                joining.result()
-            return joining.done()
-        finally:
-            joining.cancel()
-            stopping.cancel()
+        await first_of(joining, stop.wait())
+        if joining.done():
+            joining.result()
+        return joining.done()
 
     async def _join(self) -> None:
         await members.join(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from tandem.sealing import BrokenSeal, seal, unsealed
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FORM: Final = struct.Struct(">Bq16s8s")
 VERSION: Final = 1
-CHECK_BYTES: Final = 4
 HASH_BYTES: Final = 8
 MICROSECOND: Final = timedelta(microseconds=1)
+
+UNKNOWN: Final = "is not a token of a page"
 
 
 class MalformedToken(ValueError):
@@ -35,7 +35,7 @@ def write_place(place: Place, filter_hash: bytes) -> str:
     """The token, opaque to clients."""
     micros = (place.create_time - EPOCH) // MICROSECOND
     body = FORM.pack(VERSION, micros, place.task_id.bytes, filter_hash[:HASH_BYTES])
-    return base64.urlsafe_b64encode(body + _check(body)).decode().rstrip("=")
+    return seal(body)
 
 
 def read_place(token: str, filter_hash: bytes) -> Place:
@@ -44,7 +44,10 @@ def read_place(token: str, filter_hash: bytes) -> Place:
     Raises:
         MalformedToken: it was made under another filter, or not by us.
     """
-    body = _body(token)
+    try:
+        body = unsealed(token, size=FORM.size)
+    except BrokenSeal:
+        raise MalformedToken(UNKNOWN) from None
     version, micros, raw_id, hashed = FORM.unpack(body)
     if version != VERSION:
         raise MalformedToken("is of a version that this release does not know")
@@ -53,22 +56,4 @@ def read_place(token: str, filter_hash: bytes) -> Place:
     try:
         return Place(EPOCH + micros * MICROSECOND, UUID(bytes=raw_id))
     except OverflowError:
-        raise MalformedToken("is not a token of a page") from None
-
-
-def _body(token: str) -> bytes:
-    try:
-        raw = base64.b64decode(
-            token + "=" * (-len(token) % 4), altchars=b"-_", validate=True
-        )
-    except (binascii.Error, ValueError):
-        raise MalformedToken("is not a token of a page") from None
-    body, check = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
-    if len(body) != FORM.size or check != _check(body):
-        raise MalformedToken("is not a token of a page")
-    return body
-
-
-def _check(body: bytes) -> bytes:
-    # Not a secret: it tells a token that was cut or mistyped from a whole one.
-    return hashlib.sha256(body).digest()[:CHECK_BYTES]
+        raise MalformedToken(UNKNOWN) from None

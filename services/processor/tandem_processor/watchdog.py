@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from tandem.attempts import HandlerLoop
+from tandem.happening import happens
 from tandem.outcomes import Claimed
-from tandem_processor.happening import happens
 
 log = structlog.get_logger()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 
 from tandem.client import AsyncClient, Created
 from tandem.client.repeats import Wait
 from tandem.errors import TandemError
+from tandem.happening import happens
 from tandem.outbox.connections import AsyncConnection
 from tandem.outbox.notes import tell_failure
 from tandem.outbox.outbox import Outbox
@@ -56,7 +57,7 @@ class AsyncRelay:
         """Relay until `stop`, or until it is cancelled. See `Relay.run`."""
         while not self._stopped.is_set():
             failure = await self._relay_until_failure()
-            await _wait_for(self._stopped, self._wait.after(failure))
+            await happens(self._stopped, self._wait.after(failure))
 
     def wake(self) -> None:
         """Look now: call it after a commit that recorded something."""
@@ -75,7 +76,7 @@ class AsyncRelay:
                     break
                 self._wait = Wait()
                 if not relayed.is_full:
-                    await _wait_for(self._bell, self._poll)
+                    await happens(self._bell, self._poll)
         except Exception as failure:  # noqa: BLE001 - of any driver
             tell_failure(failure)
             return failure
@@ -104,9 +105,3 @@ class AsyncRelay:
             return await self._client.create_batch(requests, within=self._within)
         spec, options = single(requests[0])
         return [await self._client.create(spec, within=self._within, **options)]
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
