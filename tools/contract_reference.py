@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 
-from tandem.errors import TandemError
+from tandem.errors import BY_REASON
 
 # Numbers of the fields in descriptor.proto that a path to a comment is made of.
 MESSAGES_OF_FILE: Final = 4
@@ -133,17 +133,10 @@ def _reasons() -> Iterator[str]:
     yield _heading(2, "Reasons of errors")
     yield "Branch on the reason in `ErrorInfo` (domain `tandem`), never on the words.\n"
     rows = [
-        (kind.reason, f"`{kind.code.name}`", " ".join(str(kind.__doc__).split()))
-        for kind in sorted(_kinds(TandemError), key=lambda kind: kind.reason)
+        (reason, f"`{kind.code.name}`", " ".join(str(kind.__doc__).split()))
+        for reason, kind in sorted(BY_REASON.items())
     ]
     yield from _table(("reason", "code", "what it means"), rows)
-
-
-def _kinds(kind: type[TandemError]) -> Iterator[type[TandemError]]:
-    for below in kind.__subclasses__():
-        if "reason" in vars(below):
-            yield below
-        yield from _kinds(below)
 
 
 def _heading(level: int, name: str, *, shown: str = "") -> str:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
 import pytest
 
-from tandem.client import Credentials, InvalidCredentials, blocking_channel
+from tandem.client import (
+    AsyncClient,
+    Client,
+    Credentials,
+    InvalidCredentials,
+    Spec,
+    as_request_id,
+    blocking_channel,
+)
+from tandem.errors import TandemError
 from tests.support.certificates import Authority
 
 TOKEN = "tandem_0123456789abcdef_secret"
+
+NOBODY = "127.0.0.1:1"
+
+SPEC = Spec(project="shop", type="email")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +81,45 @@ def test_a_token_file_is_read_for_each_call(tmp_path: Path) -> None:
         (("authorization", "Bearer one"),),
         (("authorization", "Bearer two"),),
     ]
+
+
+def test_a_token_file_that_is_gone_fails_a_call_as_every_failure_does(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    shown = Credentials(token_file=str(file))
+    with Client(NOBODY, NOBODY, credentials=shown) as client:
+        file.unlink()
+        with pytest.raises(TandemError, match="TOKEN_FILE: cannot read") as created:
+            client.create(SPEC, request_id="order-7")
+        with pytest.raises(TandemError, match="TOKEN_FILE: cannot read"):
+            next(client.watch("7"))
+
+    assert_tells_what_to_repeat(created.value)
+
+
+async def test_a_token_file_that_is_gone_fails_an_awaited_call_alike(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    shown = Credentials(token_file=str(file))
+    async with AsyncClient(NOBODY, NOBODY, credentials=shown) as client:
+        file.unlink()
+        with pytest.raises(TandemError, match="TOKEN_FILE: cannot read") as created:
+            await client.create(SPEC, request_id="order-7")
+        with pytest.raises(TandemError, match="TOKEN_FILE: cannot read"):
+            await anext(client.watch("7"))
+
+    assert_tells_what_to_repeat(created.value)
+
+
+def assert_tells_what_to_repeat(failure: TandemError) -> None:
+    assert isinstance(failure, InvalidCredentials)
+    assert failure.reason == "INVALID_CREDENTIALS"
+    assert failure.code is grpc.StatusCode.UNAUTHENTICATED
+    assert failure.metadata == {"request_id": as_request_id("order-7")}
 
 
 @pytest.mark.parametrize("held", [b"", b" \n", b"one two", b"one\ntwo", b"\xff\xfe"])

@@ -18,6 +18,7 @@ from tandem.client import (
     CallFailed,
     Client,
     Created,
+    InvalidCredentials,
     Outcome,
     Spec,
     TimedOut,
@@ -48,6 +49,7 @@ AWAY = [
     Overloaded("too many"),
     TimedOut("late", code=grpc.StatusCode.DEADLINE_EXCEEDED),
     CallFailed("who?", code=grpc.StatusCode.UNAUTHENTICATED),
+    InvalidCredentials("no token"),
 ]
 UNEXPLAINED = CallFailed("boom", code=grpc.StatusCode.INTERNAL)
 REFUSED = RequestIdReused("spent")
@@ -199,7 +201,7 @@ def test_p10_a_refused_row_is_found_and_its_neighbours_keep_their_order(
     assert len(sent) <= 7
 
 
-@pytest.mark.parametrize("failure", AWAY, ids=lambda failure: failure.code.name)
+@pytest.mark.parametrize("failure", AWAY, ids=lambda failure: type(failure).__name__)
 def test_what_no_row_could_help_ends_the_round(failure: TandemError) -> None:
     rows = [a_row(), a_row()]
 

@@ -11,14 +11,21 @@ from typing import Final, Self, TypeAlias
 import grpc
 
 from tandem.addresses import is_loopback
+from tandem.errors import TandemError
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 PREFIX: Final = "TANDEM_CLIENT_"
 
 
-class InvalidCredentials(ValueError):
-    """They cannot be used. The message names every fault, and never holds a secret."""
+class InvalidCredentials(TandemError, ValueError):
+    """They cannot be used. The message names every fault, and never holds a secret.
+
+    Nothing was sent: once they are right, the same call may be made again.
+    """
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "INVALID_CREDENTIALS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
