@@ -19,12 +19,13 @@ from typing import (
 )
 from urllib.parse import SplitResult, urlsplit
 
+from tandem.addresses import LARGEST_PORT
 from tandem.limits import MAX_MESSAGE_BYTES
 
 PREFIX: Final = "TANDEM_"
 
-LARGEST_PORT: Final = 65_535
 LOOPBACK: Final = "127.0.0.1"
+
 AUTH_KINDS: Final = ("key", "jwt", "certificate")
 """Kinds of credentials. `tandem.authentication.kinds` has what accepts each of them."""
 
@@ -250,6 +251,7 @@ class Settings:
 
     tls: Off = None
     """`off`: in the clear although the address is not loopback."""
+
     jwt_issuer: Text = ""
     """What `iss` of a caller's token must be."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tandem.cli.options import CREATOR_ADDRESS, PROCESSOR_ADDRESS
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 from tandem.cli.up import HANDLERS, Plan, hint
 from tandem.pruning.retention import Retention
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tandem.addresses import CREATOR_ADDRESS, LARGEST_PORT
 from tandem.settings import (
-    LARGEST_PORT,
     Address,
     Count,
     Flag,
@@ -18,7 +18,7 @@ from tandem.settings import (
 class CreatorSettings(Settings):
     """The settings of one creator process."""
 
-    listen: Address = "127.0.0.1:7101"
+    listen: Address = CREATOR_ADDRESS
     """The address to serve on. Port 0 takes a free one."""
 
     processes: Count = 1

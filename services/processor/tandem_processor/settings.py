@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 from tandem.client import Credentials, InvalidCredentials
 from tandem.settings import (
     Address,
@@ -25,10 +26,10 @@ LEAST_BEATS: Final = 2
 class ProcessorSettings(Settings):
     """Each field is read from `TANDEM_<FIELD>`."""
 
-    listen: Address = "127.0.0.1:7102"
+    listen: Address = PROCESSOR_ADDRESS
     """The address to serve on. Port 0 takes a free one."""
 
-    creator_address: Addresses = ("127.0.0.1:7101",)
+    creator_address: Addresses = (CREATOR_ADDRESS,)
     """Creators, of which one at a time is followed."""
 
     queues: Names = ("default",)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import click
 
-CREATOR_ADDRESS: Final = "127.0.0.1:7101"
-PROCESSOR_ADDRESS: Final = "127.0.0.1:7102"
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 
 
 @dataclass(slots=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 from uuid import UUID, uuid4
 
 import grpc
 
 from tandem import traceparents
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 from tandem.client import batches, requests
 from tandem.client.async_calls import AsyncCalls
-from tandem.client.blocking import DEFAULT_CREATOR, DEFAULT_PROCESSOR
 from tandem.client.channels import channel
 from tandem.client.created import Created, Outcome
 from tandem.client.credentials import NOTHING, Credentials
@@ -48,8 +47,8 @@ class AsyncClient:
 
     def __init__(
         self,
-        creator: Target = DEFAULT_CREATOR,
-        processor: Target = DEFAULT_PROCESSOR,
+        creator: Target = CREATOR_ADDRESS,
+        processor: Target = PROCESSOR_ADDRESS,
         *,
         credentials: Credentials = NOTHING,
         deadlines: Deadlines | None = None,
@@ -80,12 +79,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Final, Self, Unpack
+from typing import Self, Unpack
 from uuid import UUID, uuid4
 
 import grpc
 
 from tandem import traceparents
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 from tandem.client import batches, requests
 from tandem.client.blocking_calls import Calls, Clock, SystemClock
 from tandem.client.channels import blocking_channel
@@ -30,9 +30,6 @@ from tandem.v1 import (
     task_pb2,
 )
 
-DEFAULT_CREATOR: Final = "127.0.0.1:7101"
-DEFAULT_PROCESSOR: Final = "127.0.0.1:7102"
-
 Target = str | Sequence[str] | grpc.Channel
 """Where a service is: an address, several, or a channel of one's own."""
 
@@ -43,15 +40,16 @@ class Client:
     Every call is one intended call: it has one request id, kept through all its
     repeats, and is repeated by itself, until its time is over, while the service
     is away or does not answer. It raises the classes of `tandem.errors`, one for
-    each reason, or CallFailed, Unreachable and TimedOut; all are TandemError.
+    each reason, or CallFailed, Unreachable and TimedOut, or InvalidCredentials where
+    the file of its token cannot be read now; all are TandemError.
 
     `within` is in seconds, repeats included; unset, that of `deadlines` holds.
     """
 
     def __init__(
         self,
-        creator: Target = DEFAULT_CREATOR,
-        processor: Target = DEFAULT_PROCESSOR,
+        creator: Target = CREATOR_ADDRESS,
+        processor: Target = PROCESSOR_ADDRESS,
         *,
         credentials: Credentials = NOTHING,
         deadlines: Deadlines | None = None,
@@ -80,12 +78,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import grpc
 
+from tandem import wire
+from tandem.addresses import PROCESSOR_ADDRESS
 from tandem.client import blocking_channel
 from tandem.handlers import DoNotRetry
-from tandem.states import TaskState
 from tandem.v1 import processor_pb2, processor_pb2_grpc, task_pb2
 
-DEFAULT_ADDRESS: Final = "127.0.0.1:7102"
 LOOK_UP_LIMIT: Final = 5.0
 """Seconds for one look-up. The next attempt looks again."""
 
@@ -39,15 +39,15 @@ def verify(task_id: str) -> dict[str, Any]:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise DoNotRetry(f"task {task_id} does not exist") from error
             raise
-    state = task_pb2.TaskStatus.State.Name(task.status.state).removeprefix("STATE_")
-    return {"task_id": task.task_id, "state": TaskState(state)}
+    state = wire.STATES_FROM_WIRE[task.status.state]
+    return {"task_id": task.task_id, "state": state}
 
 
 def reading_address(environ: Mapping[str, str]) -> str:
     """Where to read tasks: as told, or this process's own address."""
     if told := environ.get("TANDEM_PROCESSOR_ADDRESS"):
         return told
-    listen = environ.get("TANDEM_LISTEN") or DEFAULT_ADDRESS
+    listen = environ.get("TANDEM_LISTEN") or PROCESSOR_ADDRESS
     host, _, port = listen.rpartition(":")
     if port_file := environ.get("TANDEM_PORT_FILE"):
         # The port that was chosen, where the setting left it open.

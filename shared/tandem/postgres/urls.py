@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-LARGEST_PORT: Final = 65_535
+from tandem.addresses import LARGEST_PORT
 
 LOGIN_PARAMETERS: Final = frozenset({"user", "password", "dbname", "database"})
 
