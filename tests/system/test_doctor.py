@@ -85,7 +85,7 @@ async def test_a_finding_is_one_line_that_says_what_to_do(database: Database) ->
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"postgresql://tandem_creator:secret-word@{NOBODY}/tandem", "not reachable"),
+        (f"postgresql://tandem_creator:secret-word@{NOBODY}/tandem", "no PostgreSQL"),
         ("postgresql://tandem_creator:secret-word@/x:y/tandem?port=z", "URL"),
     ],
 )

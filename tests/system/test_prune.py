@@ -96,7 +96,7 @@ async def test_another_services_login_is_refused_by_name(database: Database) -> 
         (["--forget-group", "processors"], "it runs the tasks"),
         (["--forget-group", "audit", "--dry-run"], "not both"),
         (["--data", "/nowhere"], "TANDEM_JANITOR_URL"),
-        (["--database-url", NOBODY], "the database is not reachable"),
+        (["--database-url", NOBODY], "no PostgreSQL answers"),
     ],
 )
 async def test_what_is_wrong_is_one_line_and_exit_code_2(

@@ -172,6 +172,21 @@ async def test_a_taken_port_is_one_line_and_exit_code_2(data: Path) -> None:
     assert address in ended.complaint()
 
 
+async def test_a_server_where_nothing_listens_is_one_line_that_says_what_to_do(
+    data: Path,
+) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        url = f"postgresql://postgres:secret-word@{address}/postgres"
+        ended = await tandem("up", "--data", data, "--admin-url", url)
+
+    assert ended.code == 2
+    assert "no PostgreSQL answers" in ended.complaint()
+    assert "start it there, or give the URL of one that runs" in ended.complaint()
+    assert "secret-word" not in ended.out + ended.err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import asyncpg
@@ -66,6 +67,34 @@ def test_a_failure_is_one_line_with_its_exit_code(error: Exception, code: int) -
     assert failure is not None
     assert failure.code == code
     assert "\n" not in failure.line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 5432)"),
+        OSError("Multiple exceptions: [Errno 111], [Errno 111]"),
+        socket.gaierror(-2, "Name or service not known"),
+        FileNotFoundError(2, "No such file or directory"),  # of a socket
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_database_where_nothing_listens_comes_with_what_to_do(
+    error: Exception,
+) -> None:
+    failure = describe(error)
+
+    assert failure is not None
+    assert "no PostgreSQL answers" in failure.line
+    assert "start it there, or give the URL of one that runs" in failure.line
+
+
+def test_a_file_that_cannot_be_used_is_named_and_no_database_is() -> None:
+    failure = describe(FileNotFoundError(2, "No such file", "/nowhere/a.json"))
+
+    assert failure is not None
+    assert failure.line == "cannot use /nowhere/a.json: No such file"
 
 
 def test_a_defect_is_no_failure_of_the_user_s() -> None:

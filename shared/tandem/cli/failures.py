@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +28,7 @@ from tandem.starting import WrongPrivileges
 
 REFUSED: Final = 1
 SET_RIGHT_FIRST: Final = 2
+"""Exit codes. The second: nothing was tried, since something is wrong here."""
 
 # Their own words say what to do.
 SETUP: Final = (
@@ -41,6 +44,9 @@ SETUP: Final = (
     StillLocked,
     UnknownGroup,
 )
+
+
+UNREACHED: Final = (None, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +124,16 @@ def _unreachable(error: Exception) -> str:
         return f"the database refuses the login: {words}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"cannot use {error.filename}: {error.strerror}"
-    return f"the database is not reachable or not usable ({name}): {words}"
+    if _is_unanswered(error):
+        return (
+            f"no PostgreSQL answers at the address of the database's URL ({words}):"
+            " start it there, or give the URL of one that runs"
+        )
+    return f"the database is not usable ({name}): {words}"
+
+
+def _is_unanswered(error: Exception) -> bool:
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    # Of a name with several addresses asyncio tells all failures in one, without a number.
+    return isinstance(error, OSError) and error.errno in UNREACHED
