@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -44,12 +44,8 @@ class Violations:
         Raises:
             InvalidRequest: names every field at fault.
         """
-        if not self._found:
-            return
-        text = "; ".join(f"{v.field} {v.description}" for v in self._found[:NAMED])
-        if len(self._found) > NAMED:
-            text += f"; and {len(self._found) - NAMED} more"
-        raise InvalidRequest(text, violations=self._found)
+        if self._found:
+            raise refusal(self._found)
 
     def name(self, field: str, text: str, *, default: str = "") -> str:
         """A project, type, queue, group: required unless there is a default."""
@@ -106,6 +102,19 @@ class Violations:
         if value not in known:
             self.add(field, f"has no value {value}")
         return value
+
+
+def refusal(found: Sequence[Violation]) -> InvalidRequest:
+    """What a caller is told of these, of which there is one at least."""
+    text = "; ".join(f"{each.field} {each.description}" for each in found[:NAMED])
+    if len(found) > NAMED:
+        text += f"; and {len(found) - NAMED} more"
+    return InvalidRequest(text, violations=found)
+
+
+def at_fault(field: str, description: str) -> InvalidRequest:
+    """What a caller is told of this one field."""
+    return refusal([Violation(field, description)])
 
 
 def _plain(span: timedelta) -> str:

@@ -13,16 +13,12 @@ import structlog
 
 from tandem import calls, limits
 from tandem.errors import Stopping
+from tandem.happening import happens
 from tandem.v1 import creator_pb2 as pb
+from tandem.violations import at_fault
 from tandem_creator.dispatcher import Dispatcher
 from tandem_creator.horizon import Horizon
-from tandem_creator.joining import (
-    parse_credits,
-    parse_ids,
-    parsed,
-    read_join,
-    refused,
-)
+from tandem_creator.joining import parse_credits, parse_ids, parsed, read_join
 from tandem_creator.ledger import RESEND_SECONDS
 from tandem_creator.members import Join, Member
 from tandem_creator.store.census import Count
@@ -155,13 +151,10 @@ class Groups:
 
     async def _is_quiet(self, member: Member) -> bool:
         """Wait for something to send; whether there was nothing for a whole frame."""
-        try:
-            async with asyncio.timeout(self._frame):
-                await member.is_wanted.wait()
-        except TimeoutError:
-            return True
-        member.is_wanted.clear()
-        return False
+        is_wanted = await happens(member.is_wanted, self._frame)
+        if is_wanted:
+            member.is_wanted.clear()
+        return not is_wanted
 
 
 async def _listen(
@@ -170,7 +163,7 @@ async def _listen(
     async for message in messages:
         kind = message.WhichOneof("kind")
         if kind == "join":
-            raise refused("join", "must come once")
+            raise at_fault("join", "must come once")
         if kind == "grant":
             dispatcher.grant(member, parse_credits(message.grant))
         if kind == "confirm":

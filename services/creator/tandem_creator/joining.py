@@ -8,10 +8,10 @@ from uuid import UUID
 
 from tandem import calls, limits
 from tandem.access import Caller, current_caller
-from tandem.errors import InvalidRequest, Violation
 from tandem.permissions import group_rule
 from tandem.v1 import creator_pb2 as pb
 from tandem.validation import Violations
+from tandem.violations import at_fault
 from tandem_creator.members import Join
 
 Request = pb.ConsumeCreatedTasksRequest
@@ -25,7 +25,7 @@ async def parsed(requests: AsyncIterator[Request]) -> AsyncIterator[Request]:
     """
     async for request in requests:
         if request.WhichOneof("kind") is None:
-            raise refused("kind", "is required")
+            raise at_fault("kind", "is required")
         yield request
 
 
@@ -40,9 +40,9 @@ async def read_join(requests: AsyncIterator[Request]) -> Join:
         async with asyncio.timeout(calls.TAKE_LIMIT):
             first = await anext(requests, None)
     except TimeoutError:
-        raise refused("join", "did not come in time") from None
+        raise at_fault("join", "did not come in time") from None
     if first is None or not first.HasField("join"):
-        raise refused("join", "must come first")
+        raise at_fault("join", "must come first")
     group_rule(first.join.group).require_use(current_caller.get())
     return _parse_join(first.join)
 
@@ -94,10 +94,3 @@ def parse_ids(field: str, texts: Sequence[str]) -> list[UUID]:
     ids = [found.uuid(f"{field}[{i}]", text) for i, text in enumerate(texts)]
     found.refuse()
     return [task_id for task_id in ids if task_id is not None]
-
-
-def refused(field: str, description: str) -> InvalidRequest:
-    """A message out of turn."""
-    return InvalidRequest(
-        f"{field} {description}", violations=[Violation(field, description)]
-    )

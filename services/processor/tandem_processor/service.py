@@ -11,11 +11,12 @@ from structlog.contextvars import bind_contextvars
 from tandem import limits, tasks
 from tandem.access import current_caller
 from tandem.authentication.door import Context
-from tandem.errors import InvalidRequest, TaskNotFound, Violation
+from tandem.errors import TaskNotFound
 from tandem.permissions import denied
 from tandem.tasks import TaskRow
 from tandem.v1 import processor_pb2 as pb
 from tandem.validation import Violations
+from tandem.violations import at_fault
 from tandem_processor import cancels, queues, retries
 from tandem_processor.cancelling import CancelBell
 from tandem_processor.listing import list_tasks
@@ -68,11 +69,7 @@ class ProcessorServicer:
             most_bytes=limits.MAX_MESSAGE_BYTES - limits.MAX_BATCH * 40,
         )
         if not complete:
-            description = "would make an answer over 4 MiB: ask for fewer"
-            raise InvalidRequest(
-                f"task_ids {description}",
-                violations=[Violation("task_ids", description)],
-            )
+            raise at_fault("task_ids", "would make an answer over 4 MiB: ask for fewer")
         response.missing_task_ids.extend(
             str(task_id) for task_id in task_ids if task_id not in found
         )

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from tandem import wire
-from tandem.errors import InvalidRequest, Violation
 from tandem.v1 import task_pb2
+from tandem.violations import Violations, at_fault
 
 Priority: TypeAlias = Literal["urgent", "high", "normal", "low"]
 
@@ -99,10 +99,10 @@ def _struct(payload: Mapping[str, Any] | None) -> struct_pb2.Struct | None:
     try:
         return wire.to_struct(payload)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _invalid("spec.payload", f"has no JSON form: {error}") from error
+        raise at_fault("spec.payload", f"has no JSON form: {error}") from error
 
 
-def timestamp(moment: datetime | None, field_: str) -> timestamp_pb2.Timestamp | None:
+def timestamp(moment: datetime | None, path: str) -> timestamp_pb2.Timestamp | None:
     """The moment as it is sent.
 
     Raises:
@@ -110,19 +110,14 @@ def timestamp(moment: datetime | None, field_: str) -> timestamp_pb2.Timestamp |
     """
     # Whoever means local time, and whoever means UTC, would both be right.
     if moment is not None and moment.tzinfo is None:
-        raise _invalid(field_, "has no time zone")
+        raise at_fault(path, "has no time zone")
     return wire.timestamp(moment)
 
 
 def _refuse_surrogates(texts: Iterable[tuple[str, str]]) -> None:
     """What is no text in UTF-8 would not even be sent."""
     bad = {name for name, text in texts if any("\ud800" <= c <= "\udfff" for c in text)}
-    if bad:
-        found = [Violation(name, "has a lone surrogate") for name in sorted(bad)]
-        said = "; ".join(f"{each.field} {each.description}" for each in found)
-        raise InvalidRequest(said, violations=found)
-
-
-def _invalid(field_: str, description: str) -> InvalidRequest:
-    violation = Violation(field_, description)
-    return InvalidRequest(f"{field_} {description}", violations=[violation])
+    found = Violations()
+    for name in sorted(bad):
+        found.add(name, "has a lone surrogate")
+    found.refuse()

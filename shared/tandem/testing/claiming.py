@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from tandem import wire
 from tandem.client import Spec
-from tandem.errors import InvalidRequest, Violation
 from tandem.outcomes import Claimed
+from tandem.violations import Violations
 
 
 class SpecOptions(TypedDict, total=False):
@@ -55,13 +55,8 @@ def unclaimed(
 
 
 def _payload_text(spec: Spec) -> str:
-    faults: list[Violation] = []
-    text = wire.payload_text(
-        spec.to_wire().payload,
-        "spec.payload",
-        report=lambda field, description: faults.append(Violation(field, description)),
-    )
-    if faults:
-        said = "; ".join(f"{fault.field} {fault.description}" for fault in faults)
-        raise InvalidRequest(said, violations=faults)
+    found = Violations()
+    payload = spec.to_wire().payload
+    text = wire.payload_text(payload, "spec.payload", report=found.add)
+    found.refuse()
     return text
