@@ -35,11 +35,11 @@ class _Method:
         return (*(given or ()), *self._credentials.metadata())
 
 
-class BearingChannel(grpc.Channel):
-    """A blocking channel that adds the token."""
+class _Bearing:
+    """What a channel of either kind makes of its methods."""
 
-    def __init__(self, channel: grpc.Channel, credentials: Credentials) -> None:
-        self._channel: Any = channel
+    def __init__(self, channel: Any, credentials: Credentials) -> None:
+        self._channel = channel
         self._credentials = credentials
 
     def unary_unary(self, *given: Any, **options: Any) -> Any:
@@ -55,6 +55,10 @@ class BearingChannel(grpc.Channel):
         return _Method(
             self._channel.stream_stream(*given, **options), self._credentials
         )
+
+
+class BearingChannel(_Bearing, grpc.Channel):
+    """A blocking channel that adds the token."""
 
     def subscribe(self, callback: Any, try_to_connect: Any = False) -> None:
         self._channel.subscribe(callback, try_to_connect)
@@ -72,26 +76,8 @@ class BearingChannel(grpc.Channel):
         self.close()
 
 
-class AsyncBearingChannel(grpc.aio.Channel):
+class AsyncBearingChannel(_Bearing, grpc.aio.Channel):
     """An asyncio channel that adds the token."""
-
-    def __init__(self, channel: grpc.aio.Channel, credentials: Credentials) -> None:
-        self._channel: Any = channel
-        self._credentials = credentials
-
-    def unary_unary(self, *given: Any, **options: Any) -> Any:
-        return _Method(self._channel.unary_unary(*given, **options), self._credentials)
-
-    def unary_stream(self, *given: Any, **options: Any) -> Any:
-        return _Method(self._channel.unary_stream(*given, **options), self._credentials)
-
-    def stream_unary(self, *given: Any, **options: Any) -> Any:
-        return _Method(self._channel.stream_unary(*given, **options), self._credentials)
-
-    def stream_stream(self, *given: Any, **options: Any) -> Any:
-        return _Method(
-            self._channel.stream_stream(*given, **options), self._credentials
-        )
 
     async def close(self, grace: float | None = None) -> None:
         await self._channel.close(grace)

@@ -6,7 +6,7 @@ import ipaddress
 import json
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 
@@ -14,7 +14,12 @@ from tandem import limits
 from tandem.client.bearing import AsyncBearingChannel, BearingChannel
 from tandem.client.credentials import NOTHING, Credentials
 
-KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
+Options: TypeAlias = tuple[tuple[str, Any], ...]
+
+Way: TypeAlias = tuple[str, Options, grpc.ChannelCredentials | None]
+"""What a channel is opened with: where it leads, how, and for TLS with which credentials."""
+
+KEEPALIVE: Final[Options] = (
     # Together less than ten seconds, and than a stream's silence: the connection is
     # judged first.
     ("grpc.keepalive_time_ms", 5_000),
@@ -25,7 +30,7 @@ KEEPALIVE: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 
-RECONNECT: Final[tuple[tuple[str, Any], ...]] = (
+RECONNECT: Final[Options] = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     # The default is two minutes: so long a service that is back would stay unseen.
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -55,16 +60,11 @@ def channel(
         ValueError: several addresses, of which one is a name.
         InvalidCredentials: a file cannot be read, or a token would go in the clear.
     """
-    addresses = _addresses(target)
-    credentials.require_safe(addresses)
-    over_tls = credentials.channel_credentials()
-    where, chosen = uri(addresses), options(addresses)
+    where, chosen, over_tls = _way(target, credentials)
     opened = (
         grpc.aio.insecure_channel(where, options=chosen)
         if over_tls is None
-        else grpc.aio.secure_channel(
-            where, over_tls, options=(*chosen, *_named(addresses))
-        )
+        else grpc.aio.secure_channel(where, over_tls, options=chosen)
     )
     if not credentials.metadata():
         return opened
@@ -80,18 +80,25 @@ def blocking_channel(
         ValueError: several addresses, of which one is a name.
         InvalidCredentials: a file cannot be read, or a token would go in the clear.
     """
-    addresses = _addresses(target)
-    credentials.require_safe(addresses)
-    over_tls = credentials.channel_credentials()
-    where, chosen = uri(addresses), options(addresses)
+    where, chosen, over_tls = _way(target, credentials)
     opened = (
         grpc.insecure_channel(where, options=chosen)
         if over_tls is None
-        else grpc.secure_channel(where, over_tls, options=(*chosen, *_named(addresses)))
+        else grpc.secure_channel(where, over_tls, options=chosen)
     )
     if not credentials.metadata():
         return opened
     return BearingChannel(opened, credentials)
+
+
+def _way(target: str | Sequence[str], credentials: Credentials) -> Way:
+    addresses = _addresses(target)
+    credentials.require_safe(addresses)
+    over_tls = credentials.channel_credentials()
+    where, chosen = uri(addresses), options(addresses)
+    if over_tls is not None:
+        chosen = (*chosen, *_named(addresses))
+    return where, chosen, over_tls
 
 
 def _named(addresses: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -134,7 +141,7 @@ def _version(address: str) -> int:
         raise ValueError(message) from None
 
 
-def options(addresses: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+def options(addresses: Sequence[str]) -> Options:
     """Keepalive, reconnection, sizes and the packaged service config."""
     is_many = len(addresses) > 1 or addresses[0].startswith(ALL_OF_A_NAME)
     policy = "round_robin" if is_many else "pick_first"
