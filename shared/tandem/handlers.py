@@ -101,16 +101,9 @@ class Handlers:
             ValueError: the type is no name, or has a function already, the
                 timeout lies outside 0 to 7 days, or the concurrency is under 1.
         """
-        if not limits.NAME.fullmatch(type):
-            raise ValueError(f"{type!r} is no task type")
         if type in self._handlers:
             raise ValueError(f"the task type {type!r} has a handler already")
-        if timeout is not None and not (
-            timedelta(0) < timeout <= limits.MAX_ATTEMPT_TIMEOUT
-        ):
-            raise ValueError(f"a timeout must be up to {limits.MAX_ATTEMPT_TIMEOUT}")
-        if concurrency is not None and concurrency < 1:
-            raise ValueError("a concurrency must be at least 1")
+        _check(type, timeout, concurrency)
 
         def keep(function: Function) -> Function:
             self._handlers[type] = Handler(
@@ -138,6 +131,17 @@ class Handlers:
 
     def __len__(self) -> int:
         return len(self._handlers)
+
+
+def _check(type_: str, timeout: timedelta | None, concurrency: int | None) -> None:
+    if not limits.NAME.fullmatch(type_):
+        raise ValueError(f"{type_!r} is no task type")
+    if timeout is not None and not (
+        timedelta(0) < timeout <= limits.MAX_ATTEMPT_TIMEOUT
+    ):
+        raise ValueError(f"a timeout must be up to {limits.MAX_ATTEMPT_TIMEOUT}")
+    if concurrency is not None and concurrency < 1:
+        raise ValueError("a concurrency must be at least 1")
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

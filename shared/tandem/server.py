@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -56,7 +57,6 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.server.max_pending_requests_hard_limit", MOST_UNTAKEN),
 )
 
-
 LEASH: Final = "TANDEM_LEASH"
 """The variable that makes the end of standard input a signal to stop."""
 
@@ -86,34 +86,51 @@ class Server:
         allowances: Allowances | None = None,
         message_bytes: int = limits.MAX_MESSAGE_BYTES,
     ) -> None:
+        """Not listening yet.
+
+        Args:
+            servicer: has a method for each of the service's.
+            service: as the contract describes it.
+            listen: host:port; port 0 takes a free one.
+            share_port: whether other processes of this user listen there, too.
+            credentials: for TLS; None: in the clear.
+            door: names callers; None: everybody may do everything.
+            allowances: how much each caller may ask for.
+            message_bytes: the longest message that is taken.
+        """
         self._service = service
         self._listen = listen
         self._credentials = credentials
         self.is_serving = False
         """What health says."""
 
+        self.counts = CallCounts()
         self._health = Health()
         # Off, or a second server on the same port would bind silently.
         reuse = ("grpc.so_reuseport", int(share_port))
         longest = ("grpc.max_receive_message_length", message_bytes)
         crowd = ("grpc.max_allowed_incoming_connections", most_connections())
         self._server = grpc.aio.server(options=(*OPTIONS, longest, crowd, reuse))
-        self.counts = CallCounts()
-        handlers = calls.handlers(
-            servicer, service, self.counts, door=door, allowances=allowances
-        )
-        self._server.add_generic_rpc_handlers((handlers,))
+        add = partial(self._add, door=door, allowances=allowances)
+        add(servicer, service, self.counts)
         borrowing: Any = Borrowing(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, borrowing)
         reflected: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
-        answers = calls.handlers(
-            reflecting(self._names()),
-            reflected,
-            CallCounts(),
-            door=door,
-            allowances=allowances,
+        add(reflecting(self._names()), reflected, CallCounts())
+
+    def _add(
+        self,
+        servicer: object,
+        service: ServiceDescriptor,
+        counts: CallCounts,
+        *,
+        door: Door | None,
+        allowances: Allowances | None,
+    ) -> None:
+        handlers = calls.handlers(
+            servicer, service, counts, door=door, allowances=allowances
         )
-        self._server.add_generic_rpc_handlers((answers,))
+        self._server.add_generic_rpc_handlers((handlers,))
 
     def _names(self) -> tuple[str, ...]:
         described = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

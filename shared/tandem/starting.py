@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+import grpc
 import structlog
+from google.protobuf.descriptor import ServiceDescriptor
 
 from tandem import calls, logs
+from tandem.allowances import Allowances
+from tandem.authentication.door import Door
 from tandem.errors import StoreUnavailable
 from tandem.postgres.connect import PostgresUnfit
 from tandem.postgres.logins import Connection
 from tandem.postgres.pool import OnConnect, create_pool
 from tandem.postgres.privileges import Expected, check_privileges
-from tandem.server import PortTaken
+from tandem.server import PortTaken, Server
 from tandem.settings import InvalidSettings, Settings
 
 log = structlog.get_logger()
@@ -38,7 +42,6 @@ NOT_MIGRATED: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.InsufficientPrivilegeError,
 )
-
 
 LOST_CONNECTION: Final = (
     TimeoutError,
@@ -136,6 +139,30 @@ async def _close(pool: asyncpg.Pool) -> None:
             await pool.close()
     except TimeoutError:
         pool.terminate()
+
+
+def make_server(
+    settings: Settings,
+    servicer: object,
+    service: ServiceDescriptor,
+    *,
+    credentials: grpc.ServerCredentials | None,
+    door: Door | None,
+    share_port: bool = False,
+) -> Server:
+    """The server of a service as its settings have it, not started."""
+    return Server(
+        servicer,
+        service,
+        listen=settings.listen,
+        share_port=share_port,
+        credentials=credentials,
+        door=door,
+        allowances=Allowances(
+            rate=settings.caller_rate, streams=settings.caller_streams
+        ),
+        message_bytes=settings.caller_message_bytes,
+    )
 
 
 async def require_privileges(connection: Connection, expected: Expected) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-import grpc
 
 from tandem import limits
-from tandem.allowances import Allowances
-from tandem.authentication.door import Door
 from tandem.authentication.kinds import opened_door, require_choice
 from tandem.scraping import scraped
 from tandem.server import Server
-from tandem.starting import open_pool, proven_first
+from tandem.starting import make_server, open_pool, proven_first
 from tandem.tls import server_credentials
 from tandem.v1 import creator_pb2
 from tandem_creator.batcher import Batcher
@@ -91,36 +92,20 @@ async def running_creator(
     credentials = server_credentials(settings)
     epoch = Epoch()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            open_pool(
-                settings,
-                size=settings.pool_size,
-                application_name=APPLICATION,
-                on_connect=proven_first(EXPECTED, epoch.enter),
-                by_keys=True,
-                lock_timeout=LOCK_TIMEOUT,
-            )
-        )
+        pool = await stack.enter_async_context(_open_pool(settings, epoch))
         kept = Kept(pool)
         stack.push_async_callback(kept.close)
         door = await stack.enter_async_context(opened_door(settings, pool))
-        parts = _assemble(
+        parts = _assemble(settings, pool, kept, epoch=epoch, timing=timing)
+        server = make_server(
             settings,
-            pool,
-            kept,
-            door=door,
+            _servicer(settings, kept, parts),
+            SERVICE,
             credentials=credentials,
-            epoch=epoch,
-            timing=timing,
+            door=door,
+            share_port=settings.share_port,
         )
-        measured = Measured(
-            server=parts.server,
-            pool=pool,
-            kept=kept,
-            batcher=parts.batcher,
-            groups=parts.groups,
-            statistics=parts.statistics,
-        )
+        measured = _measured(pool, kept, parts, server)
         await stack.enter_async_context(scraped(settings, measured.read))
         daemons = await stack.enter_async_context(Daemons())
         for daemon in (parts.batcher, parts.bell, parts.groups, parts.statistics):
@@ -128,30 +113,38 @@ async def running_creator(
         # Through a pooler the ear would stay with a session that others use.
         pooled = settings.pooler
         daemons.start(epoch.watch(pool) if pooled else parts.listener.run())
-        server = parts.server
         port = await server.start()
         daemons.start(parts.horizon.run(server.set_serving))
-        stack.callback(parts.statistics.report)
-        stack.push_async_callback(parts.groups.release)
-        stack.push_async_callback(server.stop, settings.grace)
-        stack.push_async_callback(server.set_serving, serving=False)
-        stack.callback(parts.groups.close)
-        stack.callback(parts.horizon.close)
+        _end_with(stack, parts, server, grace=settings.grace)
         await server.set_serving(serving=True)
         yield RunningCreator(
             pool, port, daemons.failed, parts.statistics, parts.batcher
         )
 
 
-@dataclass(frozen=True, slots=True)
+def _open_pool(
+    settings: CreatorSettings, epoch: Epoch
+) -> AbstractAsyncContextManager[asyncpg.Pool]:
+    return open_pool(
+        settings,
+        size=settings.pool_size,
+        application_name=APPLICATION,
+        on_connect=proven_first(EXPECTED, epoch.enter),
+        by_keys=True,
+        lock_timeout=LOCK_TIMEOUT,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
-    batcher: Batcher
     bell: Bell
     listener: Listener
-    groups: Groups
     horizon: Horizon
     statistics: Statistics
-    server: Server
+    batcher: Batcher
+    whole_batches: WholeBatches
+    stream: Stream
+    groups: Groups
 
 
 def _assemble(
@@ -159,46 +152,62 @@ def _assemble(
     pool: asyncpg.Pool,
     kept: Kept,
     *,
-    door: Door | None,
-    credentials: grpc.ServerCredentials | None,
     epoch: Epoch,
     timing: Timing,
 ) -> _Parts:
-    lanes = Lanes()
-    horizon = Horizon(kept)
+    lanes, horizon, statistics = Lanes(), Horizon(kept), Statistics()
     epoch.on_change(lanes.forget)
     epoch.on_change(horizon.forget)
     bell = Bell(pool, here=horizon.ring)
-    listener = Listener(
-        settings.database_url, heard=bell.heard, application_name=APPLICATION
-    )
-    statistics = Statistics()
     flusher = Flusher(kept, lanes=lanes, ring=bell.ring)
-    batcher = Batcher(flusher, statistics=statistics)
-    whole_batches = WholeBatches(
-        pool, lanes=lanes, ring=bell.ring, statistics=statistics
-    )
-    stream = Stream(kept, horizon=horizon, epoch=epoch, frame=timing.frame)
-    groups = Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend)
-    servicer = CreatorServicer(
-        kept,
-        batcher=batcher,
-        whole_batches=whole_batches,
+    return _Parts(
+        bell=bell,
+        listener=Listener(
+            settings.database_url, heard=bell.heard, application_name=APPLICATION
+        ),
+        horizon=horizon,
         statistics=statistics,
-        stream=stream,
-        groups=groups,
+        batcher=Batcher(flusher, statistics=statistics),
+        whole_batches=WholeBatches(
+            pool, lanes=lanes, ring=bell.ring, statistics=statistics
+        ),
+        stream=Stream(kept, horizon=horizon, epoch=epoch, frame=timing.frame),
+        groups=Groups(pool, horizon=horizon, frame=timing.frame, resend=timing.resend),
+    )
+
+
+def _servicer(settings: CreatorSettings, kept: Kept, parts: _Parts) -> CreatorServicer:
+    return CreatorServicer(
+        kept,
+        batcher=parts.batcher,
+        whole_batches=parts.whole_batches,
+        statistics=parts.statistics,
+        stream=parts.stream,
+        groups=parts.groups,
         require_request_id=settings.require_request_id,
     )
-    server = Server(
-        servicer,
-        SERVICE,
-        listen=settings.listen,
-        share_port=settings.share_port,
-        credentials=credentials,
-        door=door,
-        allowances=Allowances(
-            rate=settings.caller_rate, streams=settings.caller_streams
-        ),
-        message_bytes=settings.caller_message_bytes,
+
+
+def _measured(
+    pool: asyncpg.Pool, kept: Kept, parts: _Parts, server: Server
+) -> Measured:
+    return Measured(
+        server=server,
+        pool=pool,
+        kept=kept,
+        batcher=parts.batcher,
+        groups=parts.groups,
+        statistics=parts.statistics,
     )
-    return _Parts(batcher, bell, listener, groups, horizon, statistics, server)
+
+
+def _end_with(
+    stack: AsyncExitStack, parts: _Parts, server: Server, *, grace: float
+) -> None:
+    """What is done at the end, from the last of these lines up."""
+    stack.callback(parts.statistics.report)
+    stack.push_async_callback(parts.groups.release)
+    stack.push_async_callback(server.stop, grace)
+    stack.push_async_callback(server.set_serving, serving=False)
+    stack.callback(parts.groups.close)
+    stack.callback(parts.horizon.close)

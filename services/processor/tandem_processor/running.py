@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 import structlog
 
-from tandem.allowances import Allowances
 from tandem.attempts import HandlerLoop
 from tandem.authentication.kinds import opened_door, require_choice
 from tandem.handlers import Handlers
 from tandem.scraping import scraped
 from tandem.server import Server
-from tandem.starting import announce, open_pool, require_privileges
+from tandem.starting import announce, make_server, open_pool, require_privileges
 from tandem.tls import server_credentials
 from tandem.v1 import processor_pb2
 from tandem_processor.cancelling import CancelBell
@@ -54,46 +59,26 @@ async def run_processor(
     """
     require_choice(settings)
     credentials = server_credentials(settings)
-    async with (
-        _open_pool(settings, size=max(settings.pool_size // 2, 1)) as pool,
-        # Claims and reports find few rows by their keys. Planned for what was
-        # counted while nothing ran, a report would read the whole table.
-        _open_pool(
-            settings, size=(settings.pool_size + 1) // 2, by_keys=not settings.pooler
-        ) as work_pool,
-        _open_pool(settings, size=1) as heart_pool,
-        AsyncExitStack() as stack,
-    ):
-        await require_privileges(pool, EXPECTED)
-        watch, cancel_bell = Watch(pool), CancelBell()
-        servicer = ProcessorServicer(pool, watch, cancel_bell)
-        door = await stack.enter_async_context(opened_door(settings, pool))
-        server = Server(
-            servicer,
-            SERVICE,
-            listen=settings.listen,
-            credentials=credentials,
-            door=door,
-            allowances=Allowances(
-                rate=settings.caller_rate, streams=settings.caller_streams
-            ),
-            message_bytes=settings.caller_message_bytes,
+    async with AsyncExitStack() as stack:
+        pools = await stack.enter_async_context(_open_pools(settings))
+        door = await stack.enter_async_context(opened_door(settings, pools.general))
+        watch, cancel_bell = Watch(pools.general), CancelBell()
+        servicer = ProcessorServicer(pools.general, watch, cancel_bell)
+        server = make_server(
+            settings, servicer, SERVICE, credentials=credentials, door=door
         )
-        measured = Measured(
-            server=server,
-            pools=(pool, work_pool),
-            worked=Worked(),
-            concurrency=settings.concurrency,
-            figures=Figures(pool, servicer.stats),
-        )
+        measured = _measured(settings, pools, server, servicer)
         await stack.enter_async_context(scraped(settings, measured.read))
-        port = await server.start()
         handler_loop = HandlerLoop()
+        stack.push_async_callback(handler_loop.stop)
+        port = await server.start()
+        stack.push_async_callback(server.stop, CLOSE_LIMIT)
+        stack.callback(watch.close)
         surroundings = Surroundings(
             settings=settings,
-            pool=pool,
-            work_pool=work_pool,
-            heart_pool=heart_pool,
+            pool=pools.general,
+            work_pool=pools.work,
+            heart_pool=pools.heart,
             handlers=handlers,
             handler_loop=handler_loop.loop,
             on_health=_Health(server, stop).note,
@@ -103,20 +88,53 @@ async def run_processor(
         )
         await server.set_serving(serving=True)
         announce(settings, port)
-        try:
-            await _work(
-                surroundings, stop, watch=watch, watchdog=LoopWatchdog(handler_loop)
-            )
-        finally:
-            watch.close()
-            await server.stop(CLOSE_LIMIT)
-            await handler_loop.stop()
+        watchdog = LoopWatchdog(handler_loop)
+        await _work(surroundings, stop, watch=watch, watchdog=watchdog)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pools:
+    general: asyncpg.Pool
+    work: asyncpg.Pool
+    heart: asyncpg.Pool
+
+
+@asynccontextmanager
+async def _open_pools(settings: ProcessorSettings) -> AsyncIterator[_Pools]:
+    """All of one login, which is proven first: `settings.pool_size` connections, and one."""
+    half = settings.pool_size // 2
+    async with (
+        _open_pool(settings, size=max(half, 1)) as general,
+        # Claims and reports find few rows by their keys. Planned for what was
+        # counted while nothing ran, a report would read the whole table.
+        _open_pool(
+            settings, size=settings.pool_size - half, by_keys=not settings.pooler
+        ) as work,
+        _open_pool(settings, size=1) as heart,
+    ):
+        await require_privileges(general, EXPECTED)
+        yield _Pools(general=general, work=work, heart=heart)
 
 
 def _open_pool(
     settings: ProcessorSettings, *, size: int, by_keys: bool = False
 ) -> AbstractAsyncContextManager[asyncpg.Pool]:
     return open_pool(settings, size=size, application_name=APPLICATION, by_keys=by_keys)
+
+
+def _measured(
+    settings: ProcessorSettings,
+    pools: _Pools,
+    server: Server,
+    servicer: ProcessorServicer,
+) -> Measured:
+    return Measured(
+        server=server,
+        pools=(pools.general, pools.work),
+        worked=Worked(),
+        concurrency=settings.concurrency,
+        figures=Figures(pools.general, servicer.stats),
+    )
 
 
 async def _work(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -98,18 +98,11 @@ async def create_pool(
     )
     if by_keys:
         settings |= PLANS_BY_KEYS
-
-    async def prove(connection: asyncpg.Connection) -> None:
-        require_version(connection)
-        await require_settings(connection, settings, hint=AT_POOLER if pooler else "")
-        if on_connect is not None:
-            await on_connect(connection)
-
     return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
-        init=prove,
+        init=_proof(settings, on_connect, hint=AT_POOLER if pooler else ""),
         timeout=CONNECT_LIMIT,
         command_timeout=statement_timeout + REPLY_SLACK,
         # What is asked for at connect would reach none of the pooler's sessions.
@@ -121,6 +114,20 @@ async def create_pool(
         # The next session behind a pooler is another one: there is nothing to clean.
         reset=None if cleans and not pooler else _leave,
     )
+
+
+def _proof(
+    settings: Mapping[str, str], then: OnConnect | None, *, hint: str
+) -> Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]:
+    """What is done with each connection as it is made."""
+
+    async def prove(connection: asyncpg.Connection) -> None:
+        require_version(connection)
+        await require_settings(connection, settings, hint=hint)
+        if then is not None:
+            await then(connection)
+
+    return prove
 
 
 def is_read_only(connection: asyncpg.Connection | PoolConnectionProxy) -> bool:
