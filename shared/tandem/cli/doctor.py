@@ -14,6 +14,7 @@ import click
 
 from tandem import logs
 from tandem.cli.failures import REFUSED
+from tandem.cli.folders import data_option
 from tandem.cli.options import common, common_options
 from tandem.cli.output import print_json
 from tandem.doctor.examine import examine
@@ -27,13 +28,7 @@ COLOURS: Final = {Verdict.OK: "green", Verdict.FOUND: "red", Verdict.SKIPPED: "y
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".tandem",
-    show_default=True,
-    help="What `tandem up` keeps; it knows every login.",
-)
+@data_option("What `tandem up` keeps; it knows every login.")
 @click.option(
     "--admin-url",
     envvar="TANDEM_ADMIN_URL",

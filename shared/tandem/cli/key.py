@@ -18,14 +18,16 @@ from tandem.access import Scope, parse_scope
 from tandem.authentication import key_store
 from tandem.authentication.key_store import StoredKey
 from tandem.authentication.key_text import new_key
+from tandem.cli import folders
 from tandem.cli.failures import CallFailed
 from tandem.cli.options import common, common_options
 from tandem.cli.output import console, print_json
 from tandem.cli.prune import Span
-from tandem.database import CREDENTIALS, ready_database
 from tandem.postgres.connect import connected
 
 APPLICATION: Final = "tandem_key"
+
+OWNER_URL: Final = "TANDEM_OWNER_URL"
 
 
 class ScopeType(click.ParamType[Scope]):
@@ -44,6 +46,9 @@ class ScopeType(click.ParamType[Scope]):
 
 def login_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--owner-url` and `--data`."""
+    data_option = folders.data_option(
+        "The folder of `tandem up`, whether that runs or not."
+    )
     for option in (data_option, owner_option):
         function = option(function)
     return function
@@ -51,15 +56,8 @@ def login_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 owner_option = click.option(
     "--owner-url",
-    envvar="TANDEM_OWNER_URL",
+    envvar=OWNER_URL,
     help="The login of tandem_owner.  [default: that of --data]",
-)
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".tandem",
-    show_default=True,
-    help="The folder of `tandem up`, whether that runs or not.",
 )
 
 
@@ -159,18 +157,12 @@ def revoke(
 async def _owner(
     owner_url: str | None, data: Path
 ) -> AsyncIterator[asyncpg.Connection]:
-    if owner_url is not None:
-        async with connected(owner_url, application_name=APPLICATION) as connection:
-            yield connection
-        return
-    if not (data / CREDENTIALS).exists():
-        raise click.UsageError(
-            f"set TANDEM_OWNER_URL, or name the folder of `tandem up` with --data:"
-            f" {data} is none"
-        )
+    login = folders.login(
+        owner_url, data, variable=OWNER_URL, of=lambda logins: logins.owner_url
+    )
     async with (
-        ready_database(data) as logins,
-        connected(logins.owner_url, application_name=APPLICATION) as connection,
+        login as url,
+        connected(url, application_name=APPLICATION) as connection,
     ):
         yield connection
 

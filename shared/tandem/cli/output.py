@@ -56,7 +56,7 @@ def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
         table.add_row(
             task.task_id,
             Text(task.spec.type),
-            state_text(task),
+            state_text(task.status.state),
             str(task.status.attempt),
             moment(task.create_time),
             Text(task.spec.external_id or task.spec.title),
@@ -69,13 +69,13 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-def state_of(task: task_pb2.Task) -> str:
-    return task_pb2.TaskStatus.State.Name(task.status.state).removeprefix("STATE_")
+def state_text(state: task_pb2.TaskStatus.State.ValueType) -> Text:
+    name = _state_name(state)
+    return Text(name, style=STATE_STYLES.get(name, ""))
 
 
-def state_text(task: task_pb2.Task) -> Text:
-    state = state_of(task)
-    return Text(state, style=STATE_STYLES.get(state, ""))
+def _state_name(state: task_pb2.TaskStatus.State.ValueType) -> str:
+    return task_pb2.TaskStatus.State.Name(state).removeprefix("STATE_")
 
 
 def moment(timestamp: Timestamp) -> str:
@@ -85,7 +85,7 @@ def moment(timestamp: Timestamp) -> str:
 def brief(task: task_pb2.Task) -> str:
     """The status in one line: state, attempt, stages, what went wrong."""
     status = task.status
-    parts = [state_of(task), f"attempt {status.attempt}"]
+    parts = [_state_name(status.state), f"attempt {status.attempt}"]
     if status.progress:
         parts.append(f"{status.progress:.0%}")
     if status.stages:
@@ -101,7 +101,7 @@ def _facts(task: task_pb2.Task) -> list[tuple[str, Text]]:
     spec, status = task.spec, task.status
     facts = [
         ("task", Text(task.task_id)),
-        ("state", state_text(task)),
+        ("state", state_text(status.state)),
         *_texts(
             project=spec.project,
             type=spec.type,

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from tandem import limits, logs
+from tandem.cli import folders
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import common, common_options
 from tandem.cli.output import print_json
-from tandem.database import CREDENTIALS, ready_database
 from tandem.pruning.janitor import BATCH, Pruned
 from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention, span
 from tandem.pruning.running import Plan, give_up, prune_every
 from tandem.pruning.running import prune as prune_once
+
+JANITOR_URL: Final = "TANDEM_JANITOR_URL"
 
 
 class Span(click.ParamType[timedelta]):
@@ -104,16 +105,10 @@ def retention_of(strip_after: timedelta, delete_after: timedelta) -> Retention:
 )
 @click.option(
     "--database-url",
-    envvar="TANDEM_JANITOR_URL",
+    envvar=JANITOR_URL,
     help="The login of tandem_janitor.  [default: that of --data]",
 )
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".tandem",
-    show_default=True,
-    help="The folder of `tandem up`, whether that runs or not.",
-)
+@folders.data_option("The folder of `tandem up`, whether that runs or not.")
 @common_options
 @click.pass_context
 def prune(
@@ -136,12 +131,7 @@ def prune(
     """
     if once and every is not None:
         raise click.UsageError("give --once or --every, not both", context)
-    if groups and dry_run:
-        raise click.UsageError("give --forget-group or --dry-run, not both", context)
-    if limits.WORKERS in groups:
-        raise click.UsageError(
-            f"{limits.WORKERS} cannot be forgotten: it runs the tasks", context
-        )
+    _check_groups(context, groups, dry_run=dry_run)
     logs.configure("tandem", level=logging.WARNING, out=sys.stderr)
     retention = retention_of(strip_after, delete_after)
 
@@ -149,7 +139,10 @@ def prune(
         _print(pruned, context, dry_run=dry_run)
 
     async def work() -> None:
-        async with _janitor_url(database_url, data) as url:
+        login = folders.login(
+            database_url, data, variable=JANITOR_URL, of=lambda each: each.janitor_url
+        )
+        async with login as url:
             plan = Plan(url=url, retention=retention, batch=batch, dry_run=dry_run)
             if groups:
                 await give_up(url, groups)
@@ -161,18 +154,15 @@ def prune(
     asyncio.run(until_interrupted(work(), on_interrupt=lambda: None))
 
 
-@asynccontextmanager
-async def _janitor_url(database_url: str | None, data: Path) -> AsyncIterator[str]:
-    if database_url is not None:
-        yield database_url
-        return
-    if not (data / CREDENTIALS).exists():
+def _check_groups(
+    context: click.Context, groups: Collection[str], *, dry_run: bool
+) -> None:
+    if groups and dry_run:
+        raise click.UsageError("give --forget-group or --dry-run, not both", context)
+    if limits.WORKERS in groups:
         raise click.UsageError(
-            f"set TANDEM_JANITOR_URL, or name the folder of `tandem up` with --data:"
-            f" {data} is none"
+            f"{limits.WORKERS} cannot be forgotten: it runs the tasks", context
         )
-    async with ready_database(data) as logins:
-        yield logins.janitor_url
 
 
 def _print(pruned: Pruned, context: click.Context, *, dry_run: bool) -> None:

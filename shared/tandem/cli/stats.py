@@ -14,9 +14,8 @@ from rich.text import Text
 from tandem import limits, wire
 from tandem.cli import calling
 from tandem.cli.options import common, common_options
-from tandem.cli.output import STATE_STYLES, console, moment, print_json
+from tandem.cli.output import console, moment, print_json, state_text
 from tandem.v1 import processor_pb2 as pb
-from tandem.v1 import task_pb2
 
 DAYS: Final = 7
 
@@ -53,10 +52,9 @@ def stats(context: click.Context, *, project: str, days: int) -> None:
 def _queues(found: pb.GetStatsResponse) -> Table:
     table = _table("QUEUE", "STATE", "TASKS", "OLDEST DUE", "OVER 5 MIN")
     for each in found.queues:
-        state = task_pb2.TaskStatus.State.Name(each.state).removeprefix("STATE_")
         table.add_row(
             Text(f"{each.queue} (paused)" if each.paused else each.queue),
-            Text(state, style=STATE_STYLES.get(state, "")),
+            state_text(each.state),
             f"{each.count:,}",
             _age(each),
             _count_of(each.waiting_over_five_minutes),

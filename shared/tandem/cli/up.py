@@ -8,24 +8,22 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from tandem import logs
+from tandem.addresses import CREATOR_ADDRESS, PROCESSOR_ADDRESS
 from tandem.cli import checks
 from tandem.cli.chorus import Chorus
 from tandem.cli.failures import ServiceEnded
+from tandem.cli.folders import data_option
 from tandem.cli.hourly import pruned_hourly
 from tandem.cli.interrupting import until_interrupted
-from tandem.cli.options import (
-    CREATOR_ADDRESS,
-    PROCESSOR_ADDRESS,
-    common,
-    common_options,
-)
+from tandem.cli.options import common, common_options
 from tandem.cli.prune import retention_of, retention_options
 from tandem.database import embedded_end, ready_database
+from tandem.happening import first_of
 from tandem.pair import Pair
 from tandem.pruning import running as pruning
 from tandem.pruning.retention import Retention
@@ -53,13 +51,7 @@ class Plan:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".tandem",
-    show_default=True,
-    help="Where the embedded Postgres and the passwords are kept.",
-)
+@data_option("Where the embedded Postgres and the passwords are kept.")
 @click.option(
     "--admin-url",
     envvar="TANDEM_ADMIN_URL",
@@ -149,14 +141,8 @@ async def serve(plan: Plan, chorus: Chorus) -> None:
 async def _first_end(plan: Plan, pair: Pair) -> ServiceEnded:
     """What ended first of all that was started here."""
     service = asyncio.ensure_future(pair.first_end())
-    waits: set[asyncio.Future[Any]] = {service}
-    if plan.admin_url is None:
-        waits.add(asyncio.ensure_future(embedded_end(plan.data)))
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
+    postgres = [] if plan.admin_url else [embedded_end(plan.data)]
+    await first_of(service, *postgres)
     if service.done():
         ended = service.result()
         return ServiceEnded(f"{ended.label} ended by itself: {ended.why()}")
