@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.children import Server
 from benchmarks.cpu import Clock
@@ -58,7 +58,7 @@ class Ghz:
             cores=Clock.read(watched).cores_since(first),
         )
 
-    def _run(self, address: str, *, callers: int, seconds: float) -> dict:  # type: ignore[type-arg]
+    def _run(self, address: str, *, callers: int, seconds: float) -> dict[str, Any]:
         options = {
             "--proto": "protos/tandem/v1/creator.proto",
             "--import-paths": "protos",
@@ -73,5 +73,5 @@ class Ghz:
         given = [f"{name}={value}" for name, value in options.items()]
         command = [self.path, "--insecure", *given, address]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
-        found: dict = json.loads(done.stdout)  # type: ignore[type-arg]
+        found: dict[str, Any] = json.loads(done.stdout)
         return found

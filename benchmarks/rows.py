@@ -19,7 +19,7 @@ from benchmarks.plan import PEERS, Series, spread
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One judgement. No figures: it is not built, or was not measured."""
+    """One judgement. No figures: it was not measured."""
 
     name: str
     what: str

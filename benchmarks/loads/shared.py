@@ -42,7 +42,7 @@ class Orders:
     """Begin again after so many ids: from then on it replays."""
     rate: float = 0.0
     size: int = 0
-    """Items of a batch."""
+    """Requests of a batch."""
     socket: str = ""
     """Where handlers tell that they were picked up."""
     watched: dict[str, list[int]] = field(default_factory=dict)

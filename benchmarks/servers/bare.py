@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from tandem.server import stop_signal
+from tandem.starting import write_port
 from tandem.v1 import creator_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -23,15 +24,9 @@ async def serve(create: Create) -> None:
     server.add_generic_rpc_handlers((_handler(create),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    _write_port(port, Path(os.environ["TANDEM_PORT_FILE"]))
+    write_port(port, Path(os.environ["TANDEM_PORT_FILE"]))
     await stop.wait()
     await server.stop(0)
-
-
-def _write_port(port: int, path: Path) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(str(port))
-    draft.rename(path)
 
 
 def _handler(create: Create) -> grpc.GenericRpcHandler:

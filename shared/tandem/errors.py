@@ -1,7 +1,7 @@
 """What can go wrong, and what a caller is told about it: the one table.
 
-Services raise these; `tandem.interceptors` alone turns them into a status. On
-the wire each is a google.rpc.Status with one ErrorInfo, so clients branch on
+Services raise these; `tandem.calls` alone turns them into a status. On the
+wire each is a google.rpc.Status with one ErrorInfo, so clients branch on
 `reason` and never on the words of the message.
 """
 

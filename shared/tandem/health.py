@@ -23,7 +23,11 @@ LIMIT: Final = 3.0
 
 
 def is_serving(address: str, credentials: Credentials = NOTHING) -> bool:
-    """Whether the service at `address` (host:port) says that it is serving."""
+    """Whether the service at `address` (host:port) says so, within LIMIT seconds.
+
+    Raises:
+        InvalidCredentials: a file cannot be read, or a token would go in the clear.
+    """
     with blocking_channel(address, credentials) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

@@ -19,6 +19,7 @@ MAX_SAFE_INTEGER: Final = 2**53 - 1
 """Beyond it two whole numbers may be one double, and compare equal."""
 
 MAX_LABELS: Final = 16
+
 MAX_TEXT: Final = 255
 """Characters of an external id, a title, a label's value."""
 
@@ -53,6 +54,8 @@ MAX_PAGE_BYTES: Final = 3 * 1024 * 1024
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
 MAX_EXACT_TOTAL: Final = 10_000
+"""Tasks that a list counts; of more it says that there are more."""
+
 MAX_BATCH: Final = 1000
 """Tasks in one BatchGetTasks or BatchCreateTasks, ids in one stream message."""
 
@@ -61,7 +64,9 @@ MAX_FULL_BATCH_BYTES: Final = 2 * 1024 * 1024
 
 MAX_STATS_DAYS: Final = 31
 MAX_CREDITS: Final = 10_000
+
 MAX_RESUME_TOKEN: Final = 4096
+"""Characters."""
 
 FRAME_SECONDS: Final = 15.0
 """A quiet stream shows that it lives at least this often."""

@@ -18,6 +18,7 @@ LONGEST_LINE: Final = 64 * 1024
 """Characters. In a longer line each text is cut: what handlers raise has no limit."""
 
 LONGEST_TEXT: Final = 4096
+"""Characters of each text in such a line."""
 
 # What may hold a password is a URL with a login.
 LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@(?:[^@/\s]*@)*")

@@ -32,6 +32,7 @@ lets them listen elsewhere than on loopback."""
 KEPT_LINES: Final = 20
 LONGEST_LINE: Final = 4 * 1024 * 1024
 LOOK_AGAIN: Final = 0.01
+"""Seconds."""
 
 OnLine = Callable[[str, str], None]
 """Takes a process's label and one line that it wrote."""

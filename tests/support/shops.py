@@ -26,10 +26,6 @@ TASKS: Final = (
 LIMITS: Final[dict[str, Any]] = {"within": 30.0}
 
 
-class GoneBack(Exception):
-    """The caller's transaction is undone, although all was written."""
-
-
 def a_spec(n: int, **fields: Any) -> Spec:
     return Spec(**{"project": "shop", "type": "email", "payload": {"n": n}, **fields})
 

@@ -25,6 +25,7 @@ LONGEST_WAIT: Final = 5.0
 """Seconds between attempts to listen again."""
 
 CONNECT_LIMIT: Final = 10.0
+"""Seconds."""
 
 BROKEN: Final = (*calls.STORE_AWAY, StoreUnavailable, asyncpg.PostgresError)
 """Whatever may be wrong with a bell: it costs seconds, and nothing else."""

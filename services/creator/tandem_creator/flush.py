@@ -24,6 +24,7 @@ Answer: TypeAlias = Created | Winner
 Answers: TypeAlias = Mapping[Draft, "asyncio.Future[Answer]"]
 
 TRIES: Final = 3
+"""For one batch, where transactions undo one another."""
 
 # Postgres has said that nothing was stored; so has every error that is not here.
 CUT_OFF: Final = (

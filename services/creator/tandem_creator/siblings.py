@@ -14,6 +14,7 @@ from typing import Final
 MODULE: Final = "tandem_creator"
 
 LOOK_AGAIN: Final = 0.01
+"""Seconds."""
 
 
 def stop_with_input(stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
@@ -54,7 +55,7 @@ class Supply:
 
     def next_take(self, now: float) -> float:
         """When a lane that was passed over for its pace may be taken from."""
-        return min((self._paced[lane] for lane in self._hungry), default=now + MOST)
+        return min((self._paced[lane] for lane in self._hungry), default=math.inf)
 
     async def look(self, members: Collection[Member], *, anew: bool) -> None:
         """Learn which lanes have news, if that may have changed."""

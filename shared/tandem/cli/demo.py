@@ -25,6 +25,7 @@ from tandem.demo.run import publish
 from tandem.demo.words import counted, noun
 
 LIMIT: Final = 300.0
+"""Seconds, unless `--limit` says otherwise."""
 
 
 @click.command()

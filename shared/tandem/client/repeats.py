@@ -18,6 +18,7 @@ FIRST_WAIT: Final = 0.5
 """Seconds, once gRPC has spent its own five tries of about one and a half."""
 
 LONGEST_WAIT: Final = 5.0
+"""Seconds, however many tries were made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,9 @@ CALLERS: Final = 4
 """For one article, all at the same moment."""
 
 ARTICLES_AT_ONCE: Final = 16
+
 CALL_LIMIT: Final = 20.0
+"""Seconds."""
 
 HANG_UP_AFTER: Final = 0.002
 """Seconds: long enough to be sent, too short to be answered, or not even sent."""

@@ -14,6 +14,7 @@ import asyncpg
 from tandem.processes import ServiceProcess
 
 LOOK_AGAIN: Final = 0.05
+"""Seconds."""
 
 FIND_HALF_DONE: Final = """
 SELECT p.process_id, array_agg(s.task_id::text) AS task_ids

@@ -15,6 +15,7 @@ from tandem.v1 import processor_pb2, processor_pb2_grpc, task_pb2
 
 LOOK_AGAIN: Final = 0.2
 CALL_LIMIT: Final = 5.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,13 @@ START_LIMIT: Final = 120.0
 """Seconds for a start: recovery after a crash may have much to replay."""
 
 STOP_LIMIT: Final = 60.0
+"""Seconds for a stop, its checkpoint included."""
 
 LOOK_AGAIN: Final = 0.05
+"""Seconds."""
 
 LINES_SHOWN: Final = 15
-
+"""Of its log, where a start failed."""
 
 FAILURES: Final = (
     CommandFailed,

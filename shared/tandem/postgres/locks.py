@@ -14,6 +14,7 @@ WAIT_LIMIT: Final = 180.0
 """Seconds to wait for another process: longer than any first start takes."""
 
 LOOK_AGAIN: Final = 0.05
+"""Seconds."""
 
 
 class StillLocked(TimeoutError):

@@ -18,6 +18,7 @@ ORPHANS_LIMIT: Final = 15.0
 """Seconds that the children of a killed server may take to notice it."""
 
 LOOK_AGAIN: Final = 0.05
+"""Seconds."""
 
 # Fields of postmaster.pid, by line.
 PID, PORT, SOCKET_FOLDER, STATUS = 0, 3, 4, 7
