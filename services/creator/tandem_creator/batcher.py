@@ -24,7 +24,7 @@ MOST_WAITING: Final = 10_000
 
 
 @dataclass(eq=False, slots=True)
-class Pending:
+class Create:
     """One create on its way."""
 
     draft: Draft
@@ -63,7 +63,7 @@ class Batcher:
         self._largest = largest
         self._most_waiting = most_waiting
         self._clock = clock or asyncio.get_running_loop().time
-        self._waiting: deque[Pending] = deque()
+        self._waiting: deque[Create] = deque()
         self._arrived = asyncio.Event()
         self._open = 0
         self._linger = Linger(self._clock)
@@ -90,15 +90,15 @@ class Batcher:
         """
         if len(self._waiting) >= self._most_waiting:
             raise Overloaded("too many creates are waiting in this process")
-        pending = Pending(draft, self._clock(), deadline)
-        self._waiting.append(pending)
+        create = Create(draft, self._clock(), deadline)
+        self._waiting.append(create)
         self._arrived.set()
         self._linger.arrived(len(self._waiting))
         self._open += 1
         try:
-            with spans.part("micro-batch") as pending.span:
+            with spans.part("micro-batch") as create.span:
                 # Not the batch's task: a caller that gives up cancels its answer, no more.
-                return await pending.answer
+                return await create.answer
         finally:
             self._open -= 1
 
@@ -115,30 +115,30 @@ class Batcher:
         batch = self._next_batch()
         if batch:
             self._note(batch)
-            answers = {pending.draft: pending.answer for pending in batch}
+            answers = {create.draft: create.answer for create in batch}
             await self._flusher.flush(answers, aside=aside)
             self._linger.flushed(min(self._open, self._largest))
         return len(batch)
 
-    def _next_batch(self) -> list[Pending]:
-        batch: list[Pending] = []
+    def _next_batch(self) -> list[Create]:
+        batch: list[Create] = []
         now = self._clock()
         while self._waiting and len(batch) < self._largest:
-            pending = self._waiting.popleft()
-            if pending.is_wanted(now):
-                batch.append(pending)
+            create = self._waiting.popleft()
+            if create.is_wanted(now):
+                batch.append(create)
             else:
-                pending.answer.cancel()
+                create.answer.cancel()
         if not self._waiting:
             self._arrived.clear()
         return batch
 
-    def _note(self, batch: list[Pending]) -> None:
+    def _note(self, batch: list[Create]) -> None:
         self._statistics.flushed(
             size=len(batch),
             wait=self._clock() - batch[0].arrival,
             left=len(self._waiting),
         )
         if spans.are_on():
-            for pending in batch:
-                pending.span.mark("sent", {"tandem.batch.size": len(batch)})
+            for create in batch:
+                create.span.mark("sent", {"tandem.batch.size": len(batch)})

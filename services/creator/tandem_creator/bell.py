@@ -22,7 +22,7 @@ PACE_SECONDS: Final = 0.05
 
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 5.0
-"""Seconds between attempts to listen again."""
+"""Seconds between tries to listen again."""
 
 CONNECT_LIMIT: Final = 10.0
 """Seconds."""

@@ -85,30 +85,13 @@ class Life:
         self._surroundings = surroundings
         self._settings = surroundings.settings
         self._pool = surroundings.pool
-        self._work_pool = work_pool = surroundings.work_pool
+        self._work_pool = surroundings.work_pool
         self._handlers = surroundings.handlers
-        self._reporter = Reporter(
-            work_pool,
-            processor_id,
-            on_moved=surroundings.on_moved,
-            worked=surroundings.worked,
-        )
+        self._reporter = self._make_reporter()
         self._slots = Slots(self._handlers, concurrency=self._settings.concurrency)
         self.runner = self._make_runner()
-        self._claimer = Claimer(
-            work_pool,
-            processor_id,
-            slots=self._slots,
-            runner=self.runner,
-            worked=surroundings.worked,
-        )
-        self._heart = Heart(
-            surroundings.heart_pool,
-            processor_id,
-            interval=self._settings.heartbeat,
-            dead_after=self._settings.dead_after,
-            on_health=surroundings.on_health,
-        )
+        self._claimer = self._make_claimer()
+        self._heart = self._make_heart()
         self._intakes = [self._make_intake(share) for share in self._slots.shares]
         self._parts: Sequence[Part] = (
             self._reporter,
@@ -119,6 +102,32 @@ class Life:
             self._make_due_work(),
             self._make_reconciler(),
             Lookout(self._pool, queues=self._settings.queues),
+        )
+
+    def _make_reporter(self) -> Reporter:
+        return Reporter(
+            self._work_pool,
+            self.processor_id,
+            on_moved=self._surroundings.on_moved,
+            worked=self._surroundings.worked,
+        )
+
+    def _make_claimer(self) -> Claimer:
+        return Claimer(
+            self._work_pool,
+            self.processor_id,
+            slots=self._slots,
+            runner=self.runner,
+            worked=self._surroundings.worked,
+        )
+
+    def _make_heart(self) -> Heart:
+        return Heart(
+            self._surroundings.heart_pool,
+            self.processor_id,
+            interval=self._settings.heartbeat,
+            dead_after=self._settings.dead_after,
+            on_health=self._surroundings.on_health,
         )
 
     def _make_runner(self) -> Runner:

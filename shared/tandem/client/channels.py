@@ -34,7 +34,7 @@ RECONNECT: Final[Options] = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     # The default is two minutes: so long a service that is back would stay unseen.
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # How long one attempt to connect may take.
+    # How long one try to connect may take.
     ("grpc.min_reconnect_backoff_ms", 5_000),
 )
 
