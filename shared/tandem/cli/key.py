@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from tandem.access import Scope, parse_scope
+from tandem.access import Scope
 from tandem.authentication import key_store
 from tandem.authentication.key_store import StoredKey
 from tandem.authentication.key_text import new_key
@@ -22,26 +22,12 @@ from tandem.cli import folders
 from tandem.cli.failures import CallFailed
 from tandem.cli.options import common, common_options
 from tandem.cli.output import console, print_json
-from tandem.cli.prune import Span
+from tandem.cli.parameters import ScopeType, Span
 from tandem.postgres.connect import connected
 
 APPLICATION: Final = "tandem_key"
 
 OWNER_URL: Final = "TANDEM_OWNER_URL"
-
-
-class ScopeType(click.ParamType[Scope]):
-    """`create:billing`, `read:*`."""
-
-    name = "scope"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Scope:
-        try:
-            return parse_scope(value)
-        except ValueError as fault:
-            self.fail(str(fault), param, ctx)
 
 
 def login_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""A create request from what was typed."""
+"""Values of options, from what was typed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import click
 from google.protobuf import struct_pb2
 
 from tandem import wire
+from tandem.access import Scope, parse_scope
+from tandem.pruning.retention import span
 from tandem.v1 import task_pb2
 
 
@@ -65,6 +67,34 @@ class Seconds(click.ParamType[timedelta]):
             return timedelta(seconds=float(value))
         except (ValueError, OverflowError):
             self.fail(f"must be a number of seconds, not {value!r}", param, ctx)
+
+
+class Span(click.ParamType[timedelta]):
+    """`7d`, `12h`, `90s`."""
+
+    name = "span"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        try:
+            return value if isinstance(value, timedelta) else span(value)
+        except ValueError as fault:
+            self.fail(str(fault), param, ctx)
+
+
+class ScopeType(click.ParamType[Scope]):
+    """`create:billing`, `read:*`."""
+
+    name = "scope"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Scope:
+        try:
+            return parse_scope(value)
+        except ValueError as fault:
+            self.fail(str(fault), param, ctx)
 
 
 def labels(

@@ -18,26 +18,13 @@ from tandem.cli import folders
 from tandem.cli.interrupting import until_interrupted
 from tandem.cli.options import common, common_options
 from tandem.cli.output import print_json
+from tandem.cli.parameters import Span
 from tandem.pruning.janitor import BATCH, Pruned
-from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention, span
+from tandem.pruning.retention import DELETE_AFTER, STRIP_AFTER, Retention
 from tandem.pruning.running import Plan, give_up, prune_every
 from tandem.pruning.running import prune as prune_once
 
 JANITOR_URL: Final = "TANDEM_JANITOR_URL"
-
-
-class Span(click.ParamType[timedelta]):
-    """`7d`, `12h`, `90s`."""
-
-    name = "span"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        try:
-            return value if isinstance(value, timedelta) else span(value)
-        except ValueError as fault:
-            self.fail(str(fault), param, ctx)
 
 
 def retention_options(function: Callable[..., Any]) -> Callable[..., Any]:

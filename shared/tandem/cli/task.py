@@ -11,7 +11,7 @@ import click
 from google.protobuf import struct_pb2
 
 from tandem import limits, wire
-from tandem.cli import calling, directing, drafts
+from tandem.cli import calling, directing, parameters
 from tandem.cli.options import common, common_options
 from tandem.cli.output import brief, print_json, print_task, print_tasks
 from tandem.client import as_request_id
@@ -39,17 +39,19 @@ task.add_command(directing.retry)
 @task.command()
 @click.option("--project", required=True)
 @click.option("--type", "type_", required=True, help="Decides which handler runs.")
-@click.option("--payload", type=drafts.Payload(), default="{}", show_default=True)
+@click.option("--payload", type=parameters.Payload(), default="{}", show_default=True)
 @click.option("--request-id", help="Any text. The same text makes no second task.")
 @click.option("--external-id", help="Your own name for the task.")
 @click.option("--queue", default="")
 @click.option("--priority", type=click.Choice(PRIORITIES))
 @click.option("--title", default="")
-@click.option("--label", "labels", multiple=True, callback=drafts.labels)
-@click.option("--not-before", type=drafts.Moment(), help="Run no earlier than this.")
-@click.option("--delay", type=drafts.Seconds(), help="Before the first attempt.")
+@click.option("--label", "labels", multiple=True, callback=parameters.labels)
+@click.option(
+    "--not-before", type=parameters.Moment(), help="Run no earlier than this."
+)
+@click.option("--delay", type=parameters.Seconds(), help="Before the first attempt.")
 @click.option("--max-attempts", type=click.IntRange(1, limits.MAX_ATTEMPTS))
-@click.option("--attempt-timeout", type=drafts.Seconds())
+@click.option("--attempt-timeout", type=parameters.Seconds())
 @click.option("--reject-existing", is_flag=True, help="Fail if the external id exists.")
 @common_options
 @click.pass_context
@@ -102,7 +104,7 @@ def get(context: click.Context, task_id: str) -> None:
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES))
 @click.option("--type", "types", multiple=True)
 @click.option("--queue", "queues", multiple=True)
-@click.option("--label", "labels", multiple=True, callback=drafts.labels)
+@click.option("--label", "labels", multiple=True, callback=parameters.labels)
 @click.option("--external-id-prefix", default="")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @common_options
@@ -170,7 +172,7 @@ def _spec(
         external_id=external_id or "",
         not_before_time=wire.timestamp(not_before),
         start_delay=wire.duration(delay),
-        retry_policy=drafts.retry_policy(max_attempts, attempt_timeout),
+        retry_policy=parameters.retry_policy(max_attempts, attempt_timeout),
         **plain,
     )
 
