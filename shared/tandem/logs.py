@@ -7,12 +7,13 @@ import json
 import logging
 import re
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from tandem.log_output import LogOutput
 
 LONGEST_LINE: Final = 64 * 1024
 """Characters. In a longer line each text is cut: what handlers raise has no limit."""
@@ -30,7 +31,7 @@ def configure(
     form: Literal["json", "console"] | None = None,
     level: int = logging.INFO,
     out: TextIO | None = None,
-) -> None:
+) -> LogOutput:
     """Set logging up for the process. Called once, by an entry point.
 
     Args:
@@ -44,7 +45,8 @@ def configure(
     form = form or ("console" if out.isatty() else "json")
     shared = _shared_processors(service)
     rendering = _rendering_processors(form, out)
-    lines: Any = _Harmless(out)
+    output = LogOutput(out)
+    lines: Any = output
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -52,31 +54,13 @@ def configure(
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, rendering, lines)
+    return output
 
 
 def _accept_anything(out: TextIO) -> None:
     """What handlers raise is logged, and its text may be one that no encoding takes."""
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
-
-
-class _Harmless:
-    """A stream of lines of which none is the fault that ends a call or an attempt.
-
-    Whoever read them may be gone, and a disk may be full: the line is lost, no more.
-    """
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._out.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._out.flush()
 
 
 def hide_passwords(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -11,6 +12,7 @@ import uvloop
 from tandem import logs
 from tandem.exporting import exported
 from tandem.happening import first_of
+from tandem.log_output import LogOutput
 from tandem.server import stop_signal
 from tandem.starting import announce, exit_code
 from tandem_creator.running import running_creator
@@ -21,11 +23,17 @@ from tandem_creator.supervising import supervise
 log = structlog.get_logger()
 
 
-async def serve(settings: CreatorSettings) -> int:
+async def serve(settings: CreatorSettings, output: LogOutput) -> int:
     """Serve until SIGTERM or SIGINT; answers the exit code."""
     stop = stop_signal()
     if settings.share_port:
         stop_with_input(stop)
+    # Each call logs a line.
+    with output.gathered():
+        return await _serve(settings, stop)
+
+
+async def _serve(settings: CreatorSettings, stop: asyncio.Event) -> int:
     async with running_creator(settings) as creator:
         announce(settings, creator.port)
         await first_of(stop.wait(), creator.failed.wait())
@@ -37,11 +45,11 @@ async def serve(settings: CreatorSettings) -> int:
 def run() -> int:
     """Serve as the environment says."""
     settings = CreatorSettings.from_environ(os.environ)
-    logs.configure("creator", form=settings.log)
+    output = logs.configure("creator", form=settings.log)
     if settings.processes > 1:
         return uvloop.run(supervise(settings))
     with exported("creator", settings):
-        return uvloop.run(serve(settings))
+        return uvloop.run(serve(settings, output))
 
 
 def main() -> int:

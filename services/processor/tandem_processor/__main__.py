@@ -13,6 +13,7 @@ from tandem import logs
 from tandem.exporting import exported
 from tandem.handlers import Handlers
 from tandem.loading import BadHandlers, load_handlers
+from tandem.log_output import LogOutput
 from tandem.server import stop_signal
 from tandem.starting import CannotRun, exit_code
 from tandem_processor.running import run_processor
@@ -22,9 +23,13 @@ COLLECT_AFTER: Final = (20_000, 20, 20)
 """Objects more than were freed, and rounds of the younger generation."""
 
 
-async def serve(settings: ProcessorSettings, handlers: Handlers) -> None:
+async def serve(
+    settings: ProcessorSettings, handlers: Handlers, output: LogOutput
+) -> None:
     """Work and serve until SIGTERM or SIGINT."""
-    await run_processor(settings, handlers, stop_signal())
+    # Each attempt logs a line.
+    with output.gathered():
+        await run_processor(settings, handlers, stop_signal())
 
 
 def run() -> int:
@@ -34,12 +39,12 @@ def run() -> int:
         CannotRun: the handlers cannot be had.
     """
     settings = ProcessorSettings.from_environ(os.environ)
-    logs.configure("processor", form=settings.log)
+    output = logs.configure("processor", form=settings.log)
     # Before the handlers are loaded: theirs are the same traces.
     with exported("processor", settings):
         handlers = _load(settings)
         _collect_rarely()
-        uvloop.run(serve(settings, handlers))
+        uvloop.run(serve(settings, handlers, output))
     return 0
 
 
