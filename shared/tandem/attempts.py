@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
-from contextvars import ContextVar
-from typing import Any, Final
-from weakref import WeakKeyDictionary
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any, Final, Protocol
 
 from tandem.contexts import Logger
 from tandem.crossing import Crossing
@@ -30,6 +31,19 @@ RUNNING: Final[ContextVar[Claimed]] = ContextVar("RUNNING")
 """For whom a task of the handlers' loop runs; handed on to the tasks it makes."""
 
 
+class _OwnedTask(asyncio.Task[Any]):
+    """A task of the handlers' loop, which knows for whom it runs."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        steps: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(steps, loop=loop, **options)
+        self.owner = RUNNING.get(None)
+
+
 class HandlerLoop:
     """The loop of all async handlers, in a thread of its own.
 
@@ -39,10 +53,7 @@ class HandlerLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.loop.set_task_factory(self._make_task)
-        self._owners: WeakKeyDictionary[asyncio.Task[Any], Claimed] = (
-            WeakKeyDictionary()
-        )
+        self.loop.set_task_factory(_OwnedTask)
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="handlers", daemon=True)
         self._thread.start()
@@ -61,18 +72,7 @@ class HandlerLoop:
     def current(self) -> Claimed | None:
         """Whose handler has the loop at this moment; from any thread."""
         task = asyncio.current_task(self.loop)
-        return None if task is None else self._owners.get(task)
-
-    def _make_task(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        steps: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
-        **options: Any,
-    ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(steps, loop=loop, **options)
-        if (claimed := RUNNING.get(None)) is not None:
-            self._owners[task] = claimed
-        return task
+        return task.owner if isinstance(task, _OwnedTask) else None
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -88,6 +88,16 @@ class HandlerLoop:
         self.loop.close()
 
 
+class Watcher(Protocol):
+    """Who is told how far an attempt is, on the main loop."""
+
+    def handler_ended(self, attempt: Attempt) -> None:
+        """The handler really has."""
+
+    def attempt_ended(self, attempt: Attempt, ending: Ending) -> None:
+        """Told once: what the handler came to, or None if it goes on although stopped."""
+
+
 class Attempt:
     """A claimed task, its handler, and how far the two are. Lives on the main loop."""
 
@@ -96,56 +106,53 @@ class Attempt:
         claimed: Claimed,
         handler: Handler,
         *,
+        watcher: Watcher,
         desk: TaskDesk,
         here: Crossing,
         there: Crossing,
         log: Logger,
         bind: Callable[[], None],
         span: Span = NO_SPAN,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         """Nothing runs before `launch`; `bind` is called where the handler runs.
 
         `here` leads to the loop of the caller, `there` to that of async handlers.
-        The span is entered where the handler runs, and its owner ends it.
+        The span is entered where the handler runs, and its owner ends it. A handler
+        that is stopped has `stop_seconds` to end.
         """
         self.claimed = claimed
         self.span = span
         self.handler = handler
         self.desk = desk
         self.cause: StopCause | None = None
+        self.seconds = 0.0
+        """How long it took, once it has ended."""
+
+        self.is_running = True
+        """Whether the handler has not ended."""
+
+        self._watcher = watcher
         self._here = here
         self._there = there
         self._log = log
         self._bind = bind
-        self._ended: asyncio.Future[Ending] = here.loop.create_future()
-        self._stopped_or_ended: asyncio.Future[None] = here.loop.create_future()
+        self._stop_seconds = stop_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._start = time.monotonic()
+        self._is_told = False
         self._cancel: Callable[[], None] = _nothing
-
-    @property
-    def ended(self) -> asyncio.Future[Ending]:
-        """Done once the handler really is; never cancelled, never raises."""
-        return self._ended
-
-    async def ending(self, stop_seconds: float) -> Ending:
-        """What the handler came to, stopped when its time is over.
-
-        None where it does not end within `stop_seconds` although it was asked to.
-        """
-        span = timeout_of(self.claimed, self.handler)
-        timer = span and self._here.loop.call_later(
-            span.total_seconds(), self.stop, StopCause.TIMEOUT
-        )
-        try:
-            await self._stopped_or_ended
-        finally:
-            if timer:
-                timer.cancel()
-        if not self.ended.done():
-            await asyncio.wait({self.ended}, timeout=stop_seconds)
-        return self.ended.result() if self.ended.done() else None
+        self._task: asyncio.Task[None] | None = None
+        self._has_begun = False
 
     def launch(self) -> None:
-        """Start the handler."""
+        """Start the handler, unless it is stopped already, or when its time is over."""
+        if self.cause is not None:
+            self._note(Raised(asyncio.CancelledError()))
+            return
+        limit = timeout_of(self.claimed, self.handler)
+        if limit is not None:
+            self._wait(limit.total_seconds(), self.stop, StopCause.TIMEOUT)
         if self.handler.is_async:
             self._launch_async()
         else:
@@ -153,7 +160,7 @@ class Attempt:
 
     def stop(self, cause: StopCause) -> None:
         """Ask the handler to end. The first cause is the one that counts."""
-        if self.cause is not None or self._ended.done():
+        if self.cause is not None or not self.is_running:
             return
         self.cause = cause
         # A drained handler may still keep the step that it is in.
@@ -161,46 +168,61 @@ class Attempt:
             self.desk.drain()
         else:
             self.desk.close()
-        self._let_on()
+        self._wait(self._stop_seconds, self._tell, None)
         self._cancel()
 
-    def _let_on(self) -> None:
-        if not self._stopped_or_ended.done():
-            self._stopped_or_ended.set_result(None)
+    def _wait(self, seconds: float, then: Callable[..., None], *args: Any) -> None:
+        self._wait_no_longer()
+        self._timer = self._here.loop.call_later(seconds, then, *args)
+
+    def _wait_no_longer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _note(self, ending: Ending) -> None:
+        self.is_running = False
+        self._cancel = _nothing
+        self._wait_no_longer()
+        self._watcher.handler_ended(self)
+        self._tell(ending)
+
+    def _tell(self, ending: Ending) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self.seconds = time.monotonic() - self._start
+            self._watcher.attempt_ended(self, ending)
 
     def _launch_async(self) -> None:
-        cancelled = asyncio.Event()
         context = Context(
             **self._facts(),
             desk=BridgedDesk(self.desk, self._here.loop),
-            cancelled=cancelled,
+            cancelled=asyncio.Event(),
         )
-        tasks: list[asyncio.Task[Any]] = []
+        self._cancel = partial(self._there.call, self._cancel_async, context)
+        # Its lines are of this processor, and its task is known by this context.
+        self._there.call(copy_context().run, self._start_async, context)
 
-        def start() -> None:
-            RUNNING.set(self.claimed)
-            task = self._there.loop.create_task(self._run_async(context))
-            task.add_done_callback(self._note_async)
-            tasks.append(task)
+    def _start_async(self, context: Context) -> None:
+        RUNNING.set(self.claimed)
+        self._task = self._there.loop.create_task(self._run_async(context))
 
-        def cancel() -> None:
-            cancelled.set()
-            tasks[0].cancel()
+    def _cancel_async(self, context: Context) -> None:
+        context.cancelled.set()
+        if self._task is not None:
+            self._task.cancel()
+        if not self._has_begun:
+            # It never takes its first step.
+            self._here.call(self._note, Raised(asyncio.CancelledError()))
 
-        self._cancel = lambda: self._there.call(cancel)
-        self._there.call(start)
-
-    async def _run_async(self, context: Context) -> Ending:
+    async def _run_async(self, context: Context) -> None:
+        self._has_begun = True
         self._bind()
         self.span.enter()
         try:
-            return Returned(await self.handler.function(context))
+            ending: Ending = Returned(await self.handler.function(context))
         except BaseException as error:  # noqa: BLE001 - SystemExit would end the loop of all
-            return Raised(error)
-
-    def _note_async(self, task: asyncio.Task[Any]) -> None:
-        # Cancelled before its first step, a task has no result.
-        ending = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
+            ending = Raised(error)
         self._here.call(self._note, ending)
 
     def _launch_blocking(self) -> None:
@@ -219,12 +241,6 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - all of it is the handler's
             ending = Raised(error)
         self._here.call(self._note, ending)
-
-    def _note(self, ending: Ending) -> None:
-        if not self._ended.done():
-            self._ended.set_result(ending)
-            self._let_on()
-        self._cancel = _nothing
 
     def _facts(self) -> dict[str, Any]:
         claimed = self.claimed

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, StrEnum, auto
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from tandem.states import TaskState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A task that this processor holds, with all that its handler needs."""
+class Claimed(NamedTuple):
+    """A task that this processor holds, with all that its handler needs.
+
+    Its fields stand in the order of the columns that a claim answers.
+    """
 
     task_id: UUID
     request_id: UUID

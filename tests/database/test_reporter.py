@@ -35,9 +35,10 @@ async def test_many_outcomes_are_kept_and_each_is_told(
     heard: list[UUID] = []
     async with reporting(processor_pool, me, heard.extend) as reporter:
         await reporter.report(given_back(gone.task_id, gone.claim))
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            for claimed in tasks:
-                group.create_task(reporter.report(outcome(claimed, result="{}")))
+        async with asyncio.timeout(10):
+            await asyncio.gather(
+                *(reporter.report(outcome(each, result="{}")) for each in tasks)
+            )
         with pytest.raises(LeaseLost):
             await reporter.report(outcome(gone, result="{}"))
 
@@ -53,15 +54,14 @@ async def test_p10_a_value_that_the_database_refuses_costs_no_neighbour(
     good = await run_task(creator_pool, processor_pool, me)
     bad = await run_task(creator_pool, processor_pool, me)
     reporter = Reporter(processor_pool, me, on_moved=lambda _: None)
-    calls = [
-        asyncio.create_task(reporter.report(outcome(good, result="{}"))),
-        asyncio.create_task(reporter.report(outcome(bad, result="{no json"))),
+    reports = [
+        reporter.report(outcome(good, result="{}")),
+        reporter.report(outcome(bad, result="{no json")),
     ]
-    await asyncio.wait(calls, timeout=0)
 
     assert await reporter.run_once() == 2
 
-    kept, refused = await asyncio.gather(*calls, return_exceptions=True)
+    kept, refused = await asyncio.gather(*reports, return_exceptions=True)
     assert kept is None
     assert isinstance(refused, StoreRefused)
     assert (await status(processor_pool, good.task_id))["state"] == "SUCCEEDED"
@@ -77,10 +77,10 @@ async def test_an_outcome_is_kept_once_the_connection_is_back(
     async with reporting(processor_pool, me) as reporter, database.admin() as admin:
         async with admin.transaction():
             await admin.fetchval("SELECT 1 FROM tandem.task_status FOR UPDATE")
-            call = asyncio.create_task(reporter.report(outcome(claimed, result="{}")))
+            report = reporter.report(outcome(claimed, result="{}"))
             await until(lambda: _end_the_waiting_session(admin))
         async with asyncio.timeout(10):
-            await call
+            await report
 
     assert (await status(processor_pool, claimed.task_id))["state"] == "SUCCEEDED"
 
@@ -108,11 +108,12 @@ async def test_reports_and_claims_of_the_same_tasks_do_not_deadlock(
         asyncio.timeout(10),
         asyncio.TaskGroup() as group,
     ):
-        for claimed in tasks:
-            back = given_back(claimed.task_id, claimed.claim)
-            group.create_task(reporter.report(back))
+        reports = [
+            reporter.report(given_back(each.task_id, each.claim)) for each in tasks
+        ]
         for member in members[1:]:
             group.create_task(claim(processor_pool, member, *ids[::-1]))
+        await asyncio.gather(*reports)
 
     rows = await processor_pool.fetch("SELECT claim FROM tandem.task_status")
     assert all(row["claim"] in {1, 2} for row in rows)

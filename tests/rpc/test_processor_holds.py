@@ -144,8 +144,8 @@ async def test_p8_a_claim_whose_answer_was_lost_is_given_back(
     assert (task.status.claim, task.status.attempt) == (2, 1)
 
 
-@pytest.mark.parametrize("part", ["judge", "report", "wait"])
-async def test_a_defect_after_the_handler_spends_the_attempt(
+@pytest.mark.parametrize("part", ["judge", "report", "launch"])
+async def test_a_defect_beside_the_handler_spends_the_attempt(
     database: Database,
     creator_pool: asyncpg.Pool,
     monkeypatch: pytest.MonkeyPatch,
@@ -228,5 +228,5 @@ def _break(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if part == "report":
         monkeypatch.setattr(Reporter, "report", reports_no_success)
     else:
-        where = {"judge": (runner, "judge"), "wait": (attempts, "timeout_of")}
+        where = {"judge": (runner, "judge"), "launch": (attempts, "timeout_of")}
         monkeypatch.setattr(*where[part], fails)

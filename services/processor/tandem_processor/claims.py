@@ -60,11 +60,11 @@ noted AS (
     HAVING count(c.task_id) > 0
 )
 SELECT
-    c.task_id, c.attempt, c.claim, c.is_suspect,
-    t.request_id, t.project, t.type, t.payload::text AS payload,
-    t.labels::text AS labels, t.title, t.external_id,
+    c.task_id, t.request_id, t.project, t.type,
+    t.payload::text AS payload, t.labels::text AS labels, t.title, t.external_id,
+    c.attempt, c.claim,
     t.max_attempts, t.initial_backoff, t.max_backoff, t.attempt_timeout,
-    t.queue, t.trace_context,
+    c.is_suspect, t.queue, t.trace_context,
     extract(epoch FROM now() - t.create_time)::float8 AS age
 FROM me
 LEFT JOIN claimed AS c ON true
@@ -149,7 +149,8 @@ async def claim(
     rows = await pool.fetch(CLAIM, processor_id, task_ids, types, limit, suspects)
     if not rows:
         raise DeclaredDead
-    return [Claimed(**dict(row)) for row in rows if row["task_id"] is not None]
+    # The one row without a task has no id, which comes first.
+    return [Claimed(*row) for row in rows if row[0] is not None]
 
 
 async def read_unclaimed(pool: asyncpg.Pool, task_ids: Collection[UUID]) -> Unclaimed:

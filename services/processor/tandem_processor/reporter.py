@@ -34,6 +34,7 @@ class Reporter:
         on_moved: OnMoved,
         worked: Worked | None = None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._pool = pool
         self._processor_id = processor_id
         self._on_moved = on_moved
@@ -41,18 +42,18 @@ class Reporter:
         self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
 
-    async def report(self, outcome: Outcome) -> None:
-        """Wait until the outcome is kept, for as long as the database is away.
+    def report(self, outcome: Outcome) -> asyncio.Future[None]:
+        """Done once the outcome is kept, for as long as the database is away.
 
         Raises:
             LeaseLost: the claim is held no longer; nothing was written.
             ResultConflict: another outcome of this claim is kept.
             StoreRefused: the database refused the values.
         """
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        kept: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((outcome, kept))
         self._news.set()
-        await kept
+        return kept
 
     async def run(self) -> None:
         while True:

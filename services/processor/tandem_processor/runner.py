@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import structlog
-from structlog.contextvars import bind_contextvars
 
 from tandem.attempts import STOP_SECONDS, Attempt
 from tandem.contexts import AttemptStopped
@@ -21,6 +19,7 @@ from tandem.crossing import Crossing
 from tandem.desk import TaskDesk
 from tandem.errors import LeaseLost, ResultConflict, StoreRefused
 from tandem.handlers import Handlers
+from tandem.happening import happens
 from tandem.judging import judge, unstorable
 from tandem.outcomes import (
     Claimed,
@@ -29,8 +28,8 @@ from tandem.outcomes import (
     Raised,
     StopCause,
 )
-from tandem.spans import Span
 from tandem.states import TaskState
+from tandem_processor.attempt_lines import bind_ids, handler_log, line
 from tandem_processor.attempt_spans import begin_attempt, end_attempt
 from tandem_processor.slots import Slots
 from tandem_processor.worked import Worked
@@ -48,8 +47,11 @@ Held: TypeAlias = tuple[UUID, int]
 """A task, and the claim of it."""
 
 
-class Report(Protocol):
-    async def __call__(self, outcome: Outcome) -> None: ...
+Report: TypeAlias = asyncio.Future[Any]
+"""What is under way to have an outcome kept."""
+
+Then: TypeAlias = Callable[[Attempt, Report, BaseException | None], None]
+"""What follows, with the error that the report ended with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Workshop:
     handlers: Handlers
     handler_loop: asyncio.AbstractEventLoop
     make_desk: Callable[[Claimed, Callable[[], None]], TaskDesk]
-    report: Report
+    report: Callable[[Outcome], Awaitable[None]]
     stop_seconds: float = STOP_SECONDS
     worked: Worked = field(default_factory=Worked)
 
@@ -72,12 +74,14 @@ class Runner:
         self._slots = slots
         self._here = Crossing(asyncio.get_running_loop())
         self._there = Crossing(workshop.handler_loop)
-        self._handler_log = lru_cache(_handler_log)
+        self._handler_log = lru_cache(handler_log)
         # By task and claim: a task may be claimed again here before it is known
         # that the report of its last claim was kept.
         self._attempts: dict[Held, Attempt] = {}
-        self._watches: dict[Held, asyncio.Task[None]] = {}
+        self._reports: dict[Held, Report] = {}
         self._lost: dict[Held, Attempt] = {}
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     @property
     def held(self) -> frozenset[Held]:
@@ -88,7 +92,7 @@ class Runner:
     def running(self) -> frozenset[Held]:
         """Each claim whose handler has not ended."""
         return frozenset(
-            key for key, attempt in self._attempts.items() if not attempt.ended.done()
+            key for key, attempt in self._attempts.items() if attempt.is_running
         )
 
     @property
@@ -103,16 +107,20 @@ class Runner:
 
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
-        key = _key(claimed)
-        attempt = self._attempts[key] = self._make_attempt(claimed)
+        attempt = self._attempts[_key(claimed)] = self._make_attempt(claimed)
+        self._is_idle.clear()
         self._slots.take(claimed)
         self._workshop.worked.running += 1
-        span = attempt.span
-        attempt.ended.add_done_callback(lambda _: self._free(claimed, span))
-        attempt.launch()
-        watch = asyncio.create_task(self._watch_and_trace(attempt))
-        self._watches[key] = watch
-        watch.add_done_callback(partial(self._let_go, claimed))
+        # Its turn is the loop's next one: the next claim is sent before.
+        self._here.loop.call_soon(self._launch, attempt)
+
+    def _launch(self, attempt: Attempt) -> None:
+        try:
+            attempt.launch()
+        except Exception as error:  # noqa: BLE001 - whatever it is, a round has to know
+            # The handler has not begun.
+            self.handler_ended(attempt)
+            self._lose(attempt, error)
 
     def _make_attempt(self, claimed: Claimed) -> Attempt:
         # Nothing here may hold the attempt that it is held by: what no circle
@@ -123,24 +131,15 @@ class Runner:
         return Attempt(
             claimed,
             self._workshop.handlers[claimed.type],
+            watcher=self,
             desk=self._workshop.make_desk(claimed, lose),
             here=self._here,
             there=self._there,
             log=self._handler_log(claimed.type, claimed.attempt),
             bind=partial(bind_ids, claimed),
             span=begin_attempt(claimed),
+            stop_seconds=self._workshop.stop_seconds,
         )
-
-    def _let_go(self, claimed: Claimed, watch: asyncio.Task[None]) -> None:
-        self._watches.pop(_key(claimed), None)
-        if not watch.cancelled() and (error := watch.exception()):
-            # The next round reports it as failed: it finds that nobody runs it.
-            _line(claimed).error("attempt lost by a defect", exc_info=error)
-
-    def _free(self, claimed: Claimed, span: Span) -> None:
-        span.mark("handler ended")
-        self._workshop.worked.running -= 1
-        self._slots.free_one(claimed)
 
     def stop(self, task_id: UUID, cause: StopCause, *, claim: int) -> None:
         """Stop that claim of the task, if its handler runs here."""
@@ -150,141 +149,173 @@ class Runner:
 
     async def drain(self, grace: float) -> None:
         """Let handlers end within the grace; then stop them and give their tasks back."""
-        await self._wait(grace)
+        await happens(self._is_idle, grace)
         for attempt in list(self._attempts.values()):
             attempt.stop(StopCause.DRAIN)
-        await self._wait(self._workshop.stop_seconds + REPORT_SECONDS)
+        await happens(self._is_idle, self._workshop.stop_seconds + REPORT_SECONDS)
 
     async def abandon(self) -> None:
         """Stop every handler. Nothing more is reported: the claims are others' now."""
-        for attempt in list(self._attempts.values()):
+        attempts, reports = list(self._attempts.values()), list(self._reports.values())
+        self._workshop.worked.leases_lost += len(attempts)
+        for attempt in attempts:
             attempt.stop(StopCause.LEASE_LOST)
-        watches = list(self._watches.values())
-        self._workshop.worked.leases_lost += len(watches)
-        for watch in watches:
-            watch.cancel()
-        for watch in watches:
-            with suppress(asyncio.CancelledError):
-                await watch
+            self._let_go(attempt, LeaseLost.reason)
+        for report in reports:
+            report.cancel()
+        if reports:
+            await asyncio.wait(reports)
 
-    async def _wait(self, seconds: float) -> None:
-        if self._watches:
-            await asyncio.wait(list(self._watches.values()), timeout=seconds)
+    def handler_ended(self, attempt: Attempt) -> None:
+        """Its slot is free again, whatever becomes of the report."""
+        attempt.span.mark("handler ended")
+        self._workshop.worked.running -= 1
+        self._slots.free_one(attempt.claimed)
 
-    async def _watch_and_trace(self, attempt: Attempt) -> None:
-        # A watch that is cancelled has lost its claim to others.
-        outcome = LeaseLost.reason
-        try:
-            outcome = await self._watch(attempt)
-        except Exception:
-            outcome = DEFECT
-            raise
-        finally:
-            end_attempt(attempt.span, outcome)
+    def attempt_ended(self, attempt: Attempt, ending: Ending) -> None:
+        """Have what it came to reported."""
+        if self._holds(attempt):
+            try:
+                self._begin_report(attempt, ending)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a round has to know
+                self._lose(attempt, error)
 
-    async def _watch(self, attempt: Attempt) -> str:
-        """See the attempt to its report. Answers the word that the log has for its end."""
+    def _holds(self, attempt: Attempt) -> bool:
+        """Whether it is this one's to report: it was neither abandoned nor lost."""
+        return self._attempts.get(_key(attempt.claimed)) is attempt
+
+    def _begin_report(self, attempt: Attempt, ending: Ending) -> None:
+        outcome = _judge(attempt, ending)
+        if outcome is not None and outcome.state is TaskState.SUCCEEDED:
+            # Nearly every attempt ends so, and does without a task of its own.
+            report = asyncio.ensure_future(self._workshop.report(outcome))
+            self._follow(attempt, report, partial(self._note_success, outcome))
+        else:
+            self._see_off(attempt, self._report(attempt, ending, outcome))
+
+    def _see_off(self, attempt: Attempt, steps: Coroutine[Any, Any, str]) -> None:
+        self._follow(attempt, asyncio.create_task(steps), self._note_end)
+
+    def _follow(self, attempt: Attempt, report: Report, then: Then) -> None:
+        self._reports[_key(attempt.claimed)] = report
+        report.add_done_callback(partial(self._go_on, attempt, then))
+
+    def _go_on(self, attempt: Attempt, then: Then, report: Report) -> None:
+        # Asked for its error also where nobody needs it, or asyncio tells of it.
+        error = None if report.cancelled() else report.exception()
+        if self._holds(attempt) and not report.cancelled():
+            then(attempt, report, error)
+
+    def _note_success(
+        self,
+        outcome: Outcome,
+        attempt: Attempt,
+        report: Report,
+        error: BaseException | None,
+    ) -> None:
+        if error is None:
+            attempt.span.note({"tandem.state": outcome.state.value})
+            self._conclude(attempt, outcome.state)
+        else:
+            self._see_off(attempt, self._kept(attempt, outcome, report))
+
+    def _note_end(
+        self, attempt: Attempt, steps: Report, error: BaseException | None
+    ) -> None:
+        if error is None:
+            self._conclude(attempt, steps.result())
+        else:
+            self._lose(attempt, error)
+
+    async def _report(
+        self, attempt: Attempt, ending: Ending, outcome: Outcome | None
+    ) -> str:
+        """Have the outcome kept. Answers the word that the log has for it."""
         claimed = attempt.claimed
-        key = _key(claimed)
-        start = time.monotonic()
-        try:
-            ending = await self._ending(attempt)
-            seconds = time.monotonic() - start
-            outcome = await self._report(attempt, ending)
-        except Exception:
-            # Noted before the attempt is let go of: no round may fall in between.
-            self._lost[key] = attempt
-            attempt.stop(StopCause.LEASE_LOST)
-            raise
-        finally:
-            attempt.desk.close()
-            del self._attempts[key]
-            self._slots.clear(claimed)
-        self._workshop.worked.end(claimed.type, outcome, seconds)
-        _line(claimed).info(
-            "attempt",
-            type=claimed.type,
-            attempt=claimed.attempt,
-            claim=claimed.claim,
-            outcome=outcome,
-            ms=round(seconds * 1000, 3),
-        )
-        return outcome
-
-    async def _ending(self, attempt: Attempt) -> Ending:
-        """What the handler came to; None where it does not end although it was asked to."""
-        ending = await attempt.ending(self._workshop.stop_seconds)
         if ending is None:
-            claimed = attempt.claimed
-            _line(claimed).warning(
+            line(claimed).warning(
                 "handler goes on after it was stopped", type=claimed.type
             )
-        return ending
-
-    async def _report(self, attempt: Attempt, ending: Ending) -> str:
-        """Have the outcome kept. Answers the word that the log has for it."""
-        claimed, handler = attempt.claimed, attempt.handler
-        outcome = judge(
-            claimed,
-            handler,
-            ending=ending,
-            cause=attempt.cause,
-            kept_bytes=attempt.desk.kept_bytes,
-        )
         if outcome is None:
             return LeaseLost.reason
-        if outcome.state is not TaskState.SUCCEEDED:
-            # A success is progress 1.
-            with suppress(AttemptStopped):
-                await attempt.desk.settle()
+        # A success needs none of this: it is progress 1.
+        with suppress(AttemptStopped):
+            await attempt.desk.settle()
         if isinstance(ending, Raised) and outcome.reason:
-            _line(claimed).warning(
+            line(claimed).warning(
                 "handler failed", type=claimed.type, exc_info=ending.error
             )
+        return await self._kept(attempt, outcome, self._workshop.report(outcome))
+
+    async def _kept(
+        self, attempt: Attempt, outcome: Outcome, report: Awaitable[None]
+    ) -> str:
+        """Wait until the outcome is kept, or another one in its place. Answers the word."""
         try:
-            await self._keep(attempt, outcome)
+            try:
+                await report
+            except StoreRefused as error:
+                outcome = _refused(attempt, error)
+                await self._workshop.report(outcome)
         except (LeaseLost, ResultConflict) as error:
-            _line(claimed).warning("report refused", reason=error.reason)
+            line(attempt.claimed).warning("report refused", reason=error.reason)
             return error.reason
         attempt.span.note({"tandem.state": outcome.state.value})
         if outcome.state is TaskState.PENDING:
             self._slots.look_again()
         return outcome.reason or _word(outcome)
 
-    async def _keep(self, attempt: Attempt, outcome: Outcome) -> None:
-        try:
-            await self._workshop.report(outcome)
-        except StoreRefused as error:
-            _line(attempt.claimed).warning(
-                "result refused by the database", fault=str(error)
-            )
-            failed = unstorable(
-                attempt.claimed, attempt.handler, "the database refused the result"
-            )
-            await self._workshop.report(failed)
+    def _conclude(self, attempt: Attempt, word: str) -> None:
+        """The attempt is over, and the log has this word for its end."""
+        self._let_go(attempt, word)
+        claimed = attempt.claimed
+        self._workshop.worked.end(claimed.type, word, attempt.seconds)
+        line(claimed).info(
+            "attempt",
+            type=claimed.type,
+            attempt=claimed.attempt,
+            claim=claimed.claim,
+            outcome=word,
+            ms=round(attempt.seconds * 1000, 3),
+        )
+
+    def _lose(self, attempt: Attempt, error: BaseException) -> None:
+        """A defect keeps the report. The next round tells of it: nobody runs the task."""
+        self._lost[_key(attempt.claimed)] = attempt
+        attempt.stop(StopCause.LEASE_LOST)
+        self._let_go(attempt, DEFECT)
+        line(attempt.claimed).error("attempt lost by a defect", exc_info=error)
+
+    def _let_go(self, attempt: Attempt, word: str) -> None:
+        key = _key(attempt.claimed)
+        attempt.desk.close()
+        self._reports.pop(key, None)
+        del self._attempts[key]
+        self._slots.clear(attempt.claimed)
+        end_attempt(attempt.span, word)
+        if not self._attempts:
+            self._is_idle.set()
+
+
+def _judge(attempt: Attempt, ending: Ending) -> Outcome | None:
+    return judge(
+        attempt.claimed,
+        attempt.handler,
+        ending=ending,
+        cause=attempt.cause,
+        kept_bytes=attempt.desk.kept_bytes,
+    )
+
+
+def _refused(attempt: Attempt, error: StoreRefused) -> Outcome:
+    """What is reported in place of a result that the database refused."""
+    line(attempt.claimed).warning("result refused by the database", fault=str(error))
+    why = "the database refused the result"
+    return unstorable(attempt.claimed, attempt.handler, why)
 
 
 def _key(claimed: Claimed) -> Held:
     return claimed.task_id, claimed.claim
-
-
-def bind_ids(claimed: Claimed) -> None:
-    """Every line that is logged from here on names the task."""
-    bind_contextvars(**_ids(claimed))
-
-
-def _line(claimed: Claimed) -> structlog.stdlib.BoundLogger:
-    bound: structlog.stdlib.BoundLogger = log.bind(**_ids(claimed))
-    return bound
-
-
-def _ids(claimed: Claimed) -> dict[str, str]:
-    return {"task_id": str(claimed.task_id), "request_id": str(claimed.request_id)}
-
-
-def _handler_log(type_: str, attempt: int) -> structlog.stdlib.BoundLogger:
-    bound: structlog.stdlib.BoundLogger = log.bind(type=type_, attempt=attempt)
-    return bound
 
 
 def _word(outcome: Outcome) -> str:

@@ -6,13 +6,10 @@ import asyncio
 import time
 from typing import Final
 
-import structlog
-
 from tandem.attempts import HandlerLoop
 from tandem.happening import happens
 from tandem.outcomes import Claimed
-
-log = structlog.get_logger()
+from tandem_processor.attempt_lines import line
 
 PATIENCE_SECONDS: Final = 1.0
 """The loop is blocked when it has not answered for so long."""
@@ -42,16 +39,9 @@ class LoopWatchdog:
             # One after the other may block it: each is named once.
             if claimed is not None and claimed not in named:
                 named.add(claimed)
-                _line(claimed).warning("handler blocks its loop", type=claimed.type)
+                line(claimed).warning("handler blocks its loop", type=claimed.type)
         for claimed in named:
             milliseconds = round((time.monotonic() - asked) * 1000, 3)
-            _line(claimed).warning(
+            line(claimed).warning(
                 "handler let go of its loop", type=claimed.type, ms=milliseconds
             )
-
-
-def _line(claimed: Claimed) -> structlog.stdlib.BoundLogger:
-    bound: structlog.stdlib.BoundLogger = log.bind(
-        task_id=str(claimed.task_id), request_id=str(claimed.request_id)
-    )
-    return bound

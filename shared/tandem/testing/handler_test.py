@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, Unpack
@@ -197,11 +196,10 @@ class HandlerTest:
             handler_loop=handler_loop,
             stop=stop,
             at=at,
+            stop_seconds=self._stop_seconds,
         )
         try:
-            ending = await trial.ending(
-                within=self._within, stop_seconds=self._stop_seconds
-            )
+            ending = await trial.ending(within=self._within)
         finally:
             self._trial = None
         return self._report(self._judge(trial, ending), ending)
@@ -222,7 +220,7 @@ class HandlerTest:
 
     def _claim(self) -> None:
         task = self._task
-        self._task = replace(task, attempt=task.attempt + 1, claim=task.claim + 1)
+        self._task = task._replace(attempt=task.attempt + 1, claim=task.claim + 1)
         self.state = TaskState.RUNNING
         self.now = max(self.now, self.due_time or self.now)
         self.due_time = None
@@ -250,7 +248,7 @@ class HandlerTest:
     def _report(self, outcome: Outcome, ending: Ending) -> Ended:
         attempt = self._task.attempt
         if not outcome.spends_attempt:
-            self._task = replace(self._task, attempt=attempt - 1)
+            self._task = self._task._replace(attempt=attempt - 1)
         if outcome.state is TaskState.SUCCEEDED:
             self._status.progress = 1.0
         ended = Ended.of(outcome, ending, attempt=attempt, now=self.now)

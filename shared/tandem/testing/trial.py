@@ -54,6 +54,7 @@ class Trial:
         handler_loop: asyncio.AbstractEventLoop,
         stop: Stop | None,
         at: Point | None,
+        stop_seconds: float,
     ) -> None:
         self.stops: set[Stop] = set()
         self._loop = asyncio.get_running_loop()
@@ -67,9 +68,12 @@ class Trial:
             pace=0,  # each word is a point at which a test may stop it
             on_lost=lambda: self._attempt.stop(StopCause.LEASE_LOST),
         )
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
         self._attempt = Attempt(
             claimed,
             handler,
+            watcher=self,
+            stop_seconds=stop_seconds,
             desk=self._desk,
             here=Crossing(self._loop),
             there=Crossing(handler_loop),
@@ -85,7 +89,7 @@ class Trial:
     def kept_bytes(self) -> int:
         return self._desk.kept_bytes
 
-    async def ending(self, *, within: float, stop_seconds: float) -> Ending:
+    async def ending(self, *, within: float) -> Ending:
         """Run the handler to its end.
 
         Raises:
@@ -95,7 +99,7 @@ class Trial:
         self._attempt.launch()
         try:
             async with asyncio.timeout(within):
-                ending = await self._attempt.ending(stop_seconds)
+                ending = await self._ending
         except TimeoutError:
             self._attempt.stop(StopCause.LEASE_LOST)
             raise StillRunning(f"the handler runs for over {within:g} s") from None
@@ -105,6 +109,14 @@ class Trial:
             raised = ending.error if isinstance(ending, Raised) else None
             raise NotReached(f"the attempt ended before {self._at}") from raised
         return ending
+
+    def handler_ended(self, attempt: Attempt) -> None:
+        """Nobody waits for its slot."""
+
+    def attempt_ended(self, attempt: Attempt, ending: Ending) -> None:
+        """What `ending` waits for."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
 
     def stop(self, stop: Stop) -> None:
         """From any thread; the attempt is stopped once this returns.
