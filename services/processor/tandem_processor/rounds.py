@@ -54,9 +54,9 @@ class Rounds:
 
     async def run_once(self) -> None:
         """Stop what is lost; put back what nobody runs."""
+        busy = await self._drop_finished()
         # No claim is under way, so every claimed task is in one of the two.
         async with self._claimer.lock:
-            begun = self._claimer.begun
             held, running = self._runner.held, self._runner.running
             lost = self._runner.lost
             rows = await members.read_held(self._pool, self._processor_id)
@@ -65,11 +65,20 @@ class Rounds:
             if (row.task_id, row.claim) not in held:
                 await self._put_back(row, lost.get((row.task_id, row.claim)))
         self._runner.forget(lost)
-        # A claim whose answer was lost may be committed after any look at the rows:
-        # they are read each time, and only this is spared where nothing was claimed.
-        if rows or begun != self._dropped_at:
+        if busy or rows:
+            self._dropped_at = None
+
+    async def _drop_finished(self) -> bool:
+        """Drop the batches that are over, unless nothing was claimed. Whether others may be left.
+
+        Done before the look, which keeps claims waiting for as long as it reads.
+        """
+        async with self._claimer.lock:
+            begun, busy = self._claimer.begun, bool(self._runner.held)
+        if begun != self._dropped_at:
             await members.drop_finished_batches(self._pool, self._processor_id)
-        self._dropped_at = None if rows or held else begun
+        self._dropped_at = begun
+        return busy
 
     def _stop_lost(
         self, running: frozenset[tuple[UUID, int]], rows: Sequence[Held]
