@@ -46,7 +46,9 @@ class Dispatcher:
         self._holdings = Holdings()
         self._turns = Turns()
         self._ledger = Ledger(pool, reader, holdings=self._holdings, resend=resend)
-        self._supply = Supply(pool, reader, horizon=horizon, resend=resend)
+        self._supply = Supply(
+            pool, reader, horizon=horizon, resend=resend, clock=self._clock
+        )
         self._hearing = Hearing(reader.group, self._holdings, resend=resend)
         self._census = Census(pool, reader)
         self._next_round = 0.0
@@ -133,7 +135,7 @@ class Dispatcher:
 
     async def _wait(self) -> None:
         """Until something changes, or it is time for something."""
-        until = min(self._next_round, self._supply.next_take(self._clock()))
+        until = min(self._next_round, self._supply.next_take())
         await happens(self._wake, max(until - self._clock(), 0))
 
     async def _retake(self) -> None:

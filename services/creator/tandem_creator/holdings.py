@@ -42,9 +42,15 @@ class Holding:
 
     def is_stranded(self, members: Collection[Member], *, now: float) -> bool:
         """Whether an id waits that none of these may be sent."""
+        # Kinds are few, and so are ids that were refused: no look at each id that waits.
+        queue = self.lane.queue
+        refused = {task_id for member in members for task_id in member.refused}
         return any(
+            not any(member.takes(queue, kind) for member in members)
+            for kind in set(self.waiting.values())
+        ) or any(
             not any(self.suits(member, task_id, now=now) for member in members)
-            for task_id in self.waiting
+            for task_id in refused & self.waiting.keys()
         )
 
     def hand_out(self, task_id: UUID, member: Member, *, now: float) -> None:
@@ -80,19 +86,19 @@ class Holdings:
 
     def hand_out(self, lane: Lane, *, members: Iterable[Member], now: float) -> int:
         """Give what waits in the lane to members with credit, in turn."""
-        sent: dict[Member, list[UUID]] = {member: [] for member in members}
+        sent: dict[Member, list[UUID]] = {}
+        rooms = {member: member.room(now=now) for member in members}
         for holding in self._of(lane):
             for task_id in list(holding.waiting):
-                able = [
-                    member
-                    for member, task_ids in sent.items()
-                    if member.room(now=now) > len(task_ids)
-                    and holding.suits(member, task_id, now=now)
-                ]
+                # With every credit spent the rest need no look: they may be many.
+                if not (rooms := {m: room for m, room in rooms.items() if room}):
+                    break
+                able = [m for m in rooms if holding.suits(m, task_id, now=now)]
                 if able:
                     member = min(able, key=partial(_reluctance, task_id))
                     # Its next turn comes after everybody else's.
-                    sent[member] = [*sent.pop(member), task_id]
+                    rooms[member] = rooms.pop(member) - 1
+                    sent.setdefault(member, []).append(task_id)
                     holding.hand_out(task_id, member, now=now)
         return sum(member.send(task_ids, now=now) for member, task_ids in sent.items())
 

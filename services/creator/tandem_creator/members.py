@@ -119,6 +119,11 @@ class Member:
         """It does not want these back for a while."""
         self._refused |= dict.fromkeys(task_ids, now)
 
+    @property
+    def refused(self) -> Collection[UUID]:
+        """What it gave back, and did not want again lately."""
+        return self._refused.keys()
+
     def has_refused(self, task_id: UUID) -> bool:
         return task_id in self._refused
 

@@ -13,7 +13,7 @@ import asyncpg
 from tandem import limits
 
 WINDOW: Final = 1000
-"""Positions that one take looks at, whatever it finds there to announce."""
+"""Positions that one take looks at, whatever it finds there; more where more are wanted."""
 
 # One look for both: an idle creator asks so little that each statement counts. The next
 # position is looked up for each lane: as an EXISTS it could become a join, for which a
@@ -252,11 +252,11 @@ async def read_news(
 
 
 async def read_projects_ahead(
-    pool: asyncpg.Pool, reader: Reader, lane: Lane, *, settled: int
+    pool: asyncpg.Pool, reader: Reader, lane: Lane, *, settled: int, most: int
 ) -> list[str]:
-    """The projects of what the group's next take may look at."""
+    """The projects of what the group's next take may look at, if it is of so many ids."""
     records = await pool.fetch(
-        READ_PROJECTS_AHEAD, reader.group, lane.lane_id, settled, WINDOW
+        READ_PROJECTS_AHEAD, reader.group, lane.lane_id, settled, max(most, WINDOW)
     )
     return [record["project"] for record in records if record["project"] is not None]
 
@@ -282,7 +282,7 @@ async def take(
         lane.lane_id,
         settled,
         most,
-        WINDOW,
+        max(most, WINDOW),
         None if types is None else list(types),
         reader.works,
         reader.name,
