@@ -15,8 +15,8 @@ import structlog
 from tandem import client, limits
 from tandem.client import Credentials, InvalidCredentials
 from tandem.client.advice import advice
+from tandem.happening import happens
 from tandem_processor.claimer import Claimer
-from tandem_processor.happening import happens
 from tandem_processor.session import Membership, Session
 from tandem_processor.slots import Slots
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice
+from typing import Final, cast
 from uuid import UUID
 
 import asyncpg
@@ -23,11 +24,12 @@ from tandem_processor.slots import Share, Slots
 
 log = structlog.get_logger()
 
-HOLD_SECONDS: Final = 1.0
+HOLD_SECONDS: Final = 0.25
 """How long an id may wait here for room, before another member gets it."""
 
 Frame = creator_pb2.ConsumeCreatedTasksRequest
-ConsumeCall = grpc.aio.StreamStreamCall[Frame, creator_pb2.ConsumeCreatedTasksResponse]
+Response = creator_pb2.ConsumeCreatedTasksResponse
+ConsumeCall = grpc.aio.StreamStreamCall[Frame, Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,13 @@ class Session:
         self._share = membership.share
         self._draining = draining
         self._outbox: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Response | Exception | None] = asyncio.Queue()
+        self._announced: dict[UUID, str] = {}
+        """Ids that are not answered for yet, as they were spelled."""
+
         self._credits = 0
+        """How many ids the creator may still send."""
+
         self._taking = asyncio.Lock()
         self.spoke = False
 
@@ -85,12 +93,14 @@ class Session:
         call = CreatorServiceStub(channel).ConsumeCreatedTasks()
         beside = (
             self._write(call),
+            self._read(call),
             self._keep_granting(),
             self._close_when_draining(),
         )
         tasks = [asyncio.create_task(each) for each in beside]
         try:
-            await self._receive(call, silence)
+            while await self._goes_on(silence):
+                await self._take()
         finally:
             for task in tasks:
                 task.cancel()
@@ -103,71 +113,88 @@ class Session:
                 await call.write(frame)
             await call.done_writing()
 
-    async def _receive(self, call: ConsumeCall, silence: float) -> None:
-        while True:
-            async with asyncio.timeout(silence):
-                response = await call.read()
-            if response is grpc.aio.EOF:
-                return
-            assert isinstance(response, creator_pb2.ConsumeCreatedTasksResponse)
-            self.spoke = True
-            await self._take([UUID(task_id) for task_id in response.task_ids])
+    async def _read(self, call: ConsumeCall) -> None:
+        """Read while claims are under way: the next may be of several frames' ids."""
+        try:
+            while (response := await call.read()) is not grpc.aio.EOF:
+                self._inbox.put_nowait(cast("Response", response))
+            self._inbox.put_nowait(None)
+        except Exception as error:  # noqa: BLE001 - it is for whoever receives
+            self._inbox.put_nowait(error)
 
-    async def _take(self, task_ids: Sequence[UUID]) -> None:
-        """Claim the ids as room allows, and tell the creator what became of each."""
+    async def _goes_on(self, silence: float) -> bool:
+        """Take in what was read; wait for it if no id is left. False at the stream's end."""
+        if not self._announced:
+            async with asyncio.timeout(silence):
+                response = await self._inbox.get()
+            if not self._takes_in(response):
+                return False
+        while not self._inbox.empty():
+            if not self._takes_in(self._inbox.get_nowait()):
+                return False
+        return True
+
+    def _takes_in(self, response: Response | Exception | None) -> bool:
+        if isinstance(response, Exception):
+            raise response
+        if response is None:
+            return False
+        self.spoke = True
+        self._credits -= len(response.task_ids)
+        self._announced |= {UUID(text): text for text in response.task_ids}
+        return True
+
+    async def _take(self) -> None:
+        """Claim what there is room for, soon, and tell the creator what became of each id."""
         async with self._taking:
-            returned = await self._claim(task_ids)
-            self._credits -= len(task_ids)
-            self._send(
-                confirm=[task_id for task_id in task_ids if task_id not in returned],
-                give_back=[task_id for task_id in task_ids if task_id in returned],
-            )
+            if self._announced and await self._has_room():
+                room = min(self._slots.room(self._share), self._slots.batch)
+                await self._claim(list(islice(self._announced, room)))
+            else:
+                self._answer(self._announced, returned=self._announced)
             self._grant()
 
-    async def _claim(self, task_ids: Sequence[UUID]) -> Collection[UUID]:
-        """Claim, and answer the ids that must be announced again."""
+    async def _has_room(self) -> bool:
+        if self._draining.is_set():
+            return False
+        return await self._slots.has_room(self._share, HOLD_SECONDS)
+
+    async def _claim(self, task_ids: Sequence[UUID]) -> None:
+        """Claim these; those that were not, and are open still, must be announced again."""
         try:
-            left, refused = await self._claim_with_room(task_ids)
-            unclaimed = await claims.read_unclaimed(self._pool, refused)
+            claimed = await self._claimer.claim(task_ids, self._share)
+            unclaimed = await claims.read_unclaimed(self._pool, claimed.refused)
         except STORE_AWAY as error:
             log.warning("claim failed", error=type(error).__name__)
-            return set(task_ids)
+            self._answer(task_ids, returned=task_ids)
+            return
         for task_id in unclaimed.unknown:
             log.warning("no task has the announced id", task_id=str(task_id))
-        return {*left, *unclaimed.still_open}
+        tried = task_ids[: len(task_ids) - len(claimed.left)]
+        self._answer(tried, returned=unclaimed.still_open)
 
-    async def _claim_with_room(
-        self, task_ids: Sequence[UUID]
-    ) -> tuple[Sequence[UUID], set[UUID]]:
-        """Claim; ids without room wait a moment for some."""
-        refused: set[UUID] = set()
-        left = task_ids
-        end = asyncio.get_running_loop().time() + HOLD_SECONDS
-        while left:
-            claimed = await self._claimer.claim(left, self._share)
-            left, refused = claimed.left, refused | claimed.refused
-            seconds = end - asyncio.get_running_loop().time()
-            if left and (
-                self._draining.is_set()
-                or seconds <= 0
-                or not await self._slots.has_room(self._share, seconds)
-            ):
-                break
-        return left, refused
-
-    def _send(self, *, confirm: Sequence[UUID], give_back: Sequence[UUID]) -> None:
+    def _answer(
+        self, task_ids: Collection[UUID], *, returned: Collection[UUID]
+    ) -> None:
+        """Confirm these ids, but give some of them back."""
+        confirm = [self._announced[each] for each in task_ids if each not in returned]
         if confirm:
-            ids = [str(task_id) for task_id in confirm]
-            self._outbox.put_nowait(Frame(confirm=Frame.Confirm(task_ids=ids)))
-        if give_back:
-            ids = [str(task_id) for task_id in give_back]
-            self._outbox.put_nowait(Frame(give_back=Frame.GiveBack(task_ids=ids)))
+            self._outbox.put_nowait(Frame(confirm=Frame.Confirm(task_ids=confirm)))
+        if give_back := [self._announced[each] for each in returned]:
+            self._outbox.put_nowait(Frame(give_back=Frame.GiveBack(task_ids=give_back)))
+        for task_id in list(task_ids):
+            del self._announced[task_id]
 
     def _grant(self) -> None:
-        """Credit for each slot that these types may have and that is not spoken for."""
-        room = self._slots.room(self._share)
-        more = min(room, limits.MAX_CREDITS) - self._credits
-        if more > 0 and not self._draining.is_set():
+        """Credit for each slot that these types may have, and for ids to be here before it is.
+
+        The sooner slots are freed the more: none waits here for longer than a moment.
+        """
+        ahead = self._slots.turnover(self._share)
+        wanted = min(self._slots.room(self._share) + ahead, limits.MAX_CREDITS)
+        more = wanted - self._credits - len(self._announced)
+        # Of what is ahead of its time half is still there: nothing waits for the rest.
+        if more > ahead // 2 and not self._draining.is_set():
             self._credits += more
             self._outbox.put_nowait(Frame(grant=Frame.Grant(credits=more)))
 

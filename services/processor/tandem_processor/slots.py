@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem.handlers import Handlers
+from tandem.happening import happens
 from tandem.outcomes import Claimed
-from tandem_processor.happening import happens
+from tandem_processor.turnover import Turnover
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Share:
     """Types that have room together: one with a limit, or all that have none."""
 
@@ -44,6 +45,8 @@ class Slots:
         self._concurrency = concurrency
         self._share = {t: share for share in self.shares for t in share.types}
         self._taken: Counter[Share] = Counter()
+        clock = asyncio.get_running_loop().time
+        self._turnover = {share: Turnover(clock) for share in self.shares}
         self._suspects = 0
         self._kept = 0
         self.freed = asyncio.Event()
@@ -56,6 +59,16 @@ class Slots:
     def free(self) -> int:
         """How many more tasks may run, whatever their type."""
         return max(self._concurrency - self._taken.total(), 0)
+
+    @property
+    def batch(self) -> int:
+        """How many tasks to claim at once, so that some run while others are claimed."""
+        return max(self._concurrency // 2, 1)
+
+    def turnover(self, share: Share) -> int:
+        """How many more ids may wait here, since slots of these types are freed so fast."""
+        lately = self._turnover[share].lately
+        return min(lately, share.limit or self._concurrency, self._concurrency)
 
     @property
     def may_run_suspect(self) -> bool:
@@ -104,6 +117,7 @@ class Slots:
         """This task's handler has ended."""
         share = self._share[claimed.type]
         self._taken[share] -= 1
+        self._turnover[share].note()
         self.freed = _happened(self.freed)
         if share.limit is not None:
             self.reopened = _happened(self.reopened)
