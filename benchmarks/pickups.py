@@ -15,6 +15,9 @@ from benchmarks.pair import Place, pair, resident
 SETTLE = 3.0
 """Seconds after which a pair that has started is at rest."""
 
+COUNTED = 12.0
+"""Seconds after which idle sessions have told what they did at the start: they wait ten."""
+
 
 def pickup(place: Place, database: str, *, count: int, seed: int) -> Figures:
     """Tasks one at a time, created and run by a pair that has nothing else to do."""
@@ -39,7 +42,7 @@ def idle(place: Place, database: str, *, seconds: float) -> Figures:
     databases = place.databases
     with pair(place, database) as both:
         watched = {**both.watched, "postgres": [databases.pid]}
-        time.sleep(SETTLE)
+        time.sleep(COUNTED)
         before, first = _transactions(place, database), Clock.read(watched)
         time.sleep(seconds)
         last, after = Clock.read(watched), _transactions(place, database)
