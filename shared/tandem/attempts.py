@@ -127,7 +127,7 @@ class Attempt:
         self.desk = desk
         self.cause: StopCause | None = None
         self.seconds = 0.0
-        """How long it took, once it has ended."""
+        """How long its handler took, once that has ended or was given up."""
 
         self.is_running = True
         """Whether the handler has not ended."""
@@ -142,8 +142,7 @@ class Attempt:
         self._start = time.monotonic()
         self._is_told = False
         self._cancel: Callable[[], None] = _nothing
-        self._task: asyncio.Task[None] | None = None
-        self._has_begun = False
+        self._task: asyncio.Task[Ending] | None = None
 
     def launch(self) -> None:
         """Start the handler, unless it is stopped already, or when its time is over."""
@@ -182,6 +181,7 @@ class Attempt:
 
     def _note(self, ending: Ending) -> None:
         self.is_running = False
+        self.seconds = time.monotonic() - self._start
         self._cancel = _nothing
         self._wait_no_longer()
         self._watcher.handler_ended(self)
@@ -190,7 +190,6 @@ class Attempt:
     def _tell(self, ending: Ending) -> None:
         if not self._is_told:
             self._is_told = True
-            self.seconds = time.monotonic() - self._start
             self._watcher.attempt_ended(self, ending)
 
     def _launch_async(self) -> None:
@@ -206,23 +205,24 @@ class Attempt:
     def _start_async(self, context: Context) -> None:
         RUNNING.set(self.claimed)
         self._task = self._there.loop.create_task(self._run_async(context))
+        self._task.add_done_callback(self._note_async)
 
     def _cancel_async(self, context: Context) -> None:
         context.cancelled.set()
         if self._task is not None:
             self._task.cancel()
-        if not self._has_begun:
-            # It never takes its first step.
-            self._here.call(self._note, Raised(asyncio.CancelledError()))
 
-    async def _run_async(self, context: Context) -> None:
-        self._has_begun = True
+    async def _run_async(self, context: Context) -> Ending:
         self._bind()
         self.span.enter()
         try:
-            ending: Ending = Returned(await self.handler.function(context))
+            return Returned(await self.handler.function(context))
         except BaseException as error:  # noqa: BLE001 - SystemExit would end the loop of all
-            ending = Raised(error)
+            return Raised(error)
+
+    def _note_async(self, task: asyncio.Task[Ending]) -> None:
+        # Cancelled before its first step, by whomever, a task has no result.
+        ending = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
         self._here.call(self._note, ending)
 
     def _launch_blocking(self) -> None:

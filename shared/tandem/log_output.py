@@ -20,6 +20,7 @@ class LogOutput:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._gathered: list[str] = []
+        self._is_due = False
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -47,13 +48,15 @@ class LogOutput:
         if not self._gathers():
             with suppress(OSError):
                 self._out.flush()
-        elif self._loop is not None and len(self._gathered) == 1:
+        elif self._loop is not None and not self._is_due:
+            self._is_due = True
             self._loop.call_soon(self._write_gathered)
 
     def _gathers(self) -> bool:
         return self._loop is not None and threading.get_ident() == self._thread
 
     def _write_gathered(self) -> None:
+        self._is_due = False
         lines = "".join(self._gathered)
         self._gathered.clear()
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import cast
 from uuid import uuid4
@@ -49,6 +50,23 @@ async def test_what_is_soon_used_up_is_taken_ahead_and_then_the_pace_is_kept(
 
     # Each takes as many again: it came sooner after the last one than the pace.
     assert sizes == [CREDIT * 2**n for n in range(BURST)]
+
+
+async def test_a_lane_that_was_passed_over_is_waited_for_until_the_next_turn(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    """Later somebody else may have the credit: its time would be over for ever."""
+    await factories.create_many(creator_pool, 500)
+    lane = await lane_of(creator_pool)
+    supply = await _supply(creator_pool, lane)
+    while await supply.take(lane, [_member()]) is not None:
+        pass
+
+    passed_over = supply.next_take()
+    supply.forget_pace()
+
+    assert NOW < passed_over < math.inf
+    assert supply.next_take() == math.inf
 
 
 async def _supply(pool: asyncpg.Pool, lane: Lane) -> Supply:

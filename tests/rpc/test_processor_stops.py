@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import asyncpg
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from tandem import client
 from tandem.handlers import (
@@ -73,6 +75,56 @@ async def test_p11_what_outlives_the_grace_is_given_back_unspent_and_its_row_is_
         assert (row["state"], row["attempt"], row["claim"]) == ("PENDING", 0, 1)
         assert row["due_time"] is not None
     assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
+
+
+async def test_p11_what_is_being_claimed_as_a_stop_comes_is_run(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """Left behind, it would be taken for the victim of a crash."""
+    handlers, register = only()
+
+    @register
+    async def echo(ctx: Context) -> None: ...
+
+    patient = {"heartbeat": 5.0, "dead_after": 30.0, "grace": 20.0}
+    with capture_logs() as lines:
+        async with (
+            working(database.processor_url, handlers, **patient) as processor,
+            database.admin() as locking,
+            database.admin() as looking,
+        ):
+            async with locking.transaction():
+                await until(lambda: _lock_the_processor(locking))
+                task_id = await create_task(creator_pool, start_delay=SOON)
+                await until(lambda: _a_claim_waits(looking))
+                stopping = asyncio.create_task(processor.stop())
+                await until(lambda: answer(_has(lines, "draining")))
+            await stopping
+
+    row = await status(processor_pool, task_id)
+    assert (row["state"], row["crashes"]) == ("SUCCEEDED", 0)
+
+
+async def _lock_the_processor(admin: asyncpg.Connection) -> bool:
+    return bool(
+        await admin.fetch("SELECT processor_id FROM tandem.processors FOR UPDATE")
+    )
+
+
+async def _a_claim_waits(admin: asyncpg.Connection) -> bool:
+    return bool(
+        await admin.fetchval(
+            """
+            SELECT count(*)
+            FROM pg_stat_activity AS a
+            WHERE a.wait_event_type = 'Lock' AND a.query LIKE '%FOR KEY SHARE%'
+            """
+        )
+    )
+
+
+def _has(lines: Sequence[MutableMapping[str, Any]], event: str) -> bool:
+    return any(line["event"] == event for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["async", "plain"])

@@ -10,6 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 from google.protobuf.json_format import MessageToDict
+from structlog.contextvars import bind_contextvars, merge_contextvars
+from structlog.testing import capture_logs
 
 from tandem.handlers import (
     BlockingContext,
@@ -26,6 +28,29 @@ from tests.support.processor import LIMIT, working
 from tests.support.until import until
 
 State = task_pb2.TaskStatus
+
+
+async def test_the_line_about_an_attempt_names_its_task_and_its_processor(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """And nothing that the handler has bound, which may be another's."""
+    handlers, register = only()
+
+    @register
+    async def echo(ctx: Context) -> None:
+        bind_contextvars(of_the_handler=True)
+
+    task_id = await create_task(creator_pool, start_delay=SOON)
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        async with working(database.processor_url, handlers) as processor:
+            await processor.finished(task_id)
+            me = await processor_pool.fetchval(
+                "SELECT processor_id FROM tandem.processors"
+            )
+
+    (line,) = [line for line in lines if line["event"] == "attempt"]
+    assert (line["task_id"], line["processor_id"]) == (str(task_id), str(me))
+    assert "of_the_handler" not in line
 
 
 async def test_an_async_handler_is_given_its_task_and_its_result_is_kept(

@@ -105,6 +105,31 @@ async def test_an_attempt_that_is_stopped_before_its_launch_runs_nothing() -> No
     assert not ran
 
 
+async def test_an_attempt_whose_task_others_cancel_before_its_first_step_ends() -> None:
+    watching, handlers = Watching(), Handlers()
+
+    @handlers.register("echo")
+    async def echo(ctx: Context) -> None:
+        raise AssertionError("it was cancelled before")
+
+    async with handler_loop() as there:
+        attempt = an_attempt(watching, handlers, there)
+        gate = threading.Event()
+        there.loop.call_soon_threadsafe(gate.wait, LIMIT)
+        attempt.launch()
+        there.loop.call_soon_threadsafe(_cancel_all)
+        gate.set()
+        await watching.is_told("attempt")
+
+    (ending,) = watching.endings
+    assert isinstance(ending, Raised)
+
+
+def _cancel_all() -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
 async def test_a_handler_that_goes_on_is_told_of_once_and_its_end_later() -> None:
     watching, handlers = Watching(), Handlers()
     release = threading.Event()

@@ -42,7 +42,7 @@ def test_a_member_is_sent_only_types_that_it_runs() -> None:
     other = a_member(5, types=frozenset({"sms"}))
 
     assert holdings.hand_out(LANE, members=[other], now=1.0) == 0
-    assert holdings.remove_stranded([other], before=0.0, now=1.0) == [7]
+    assert holdings.remove_stranded([other], idle=0.0, kept=0.0, now=1.0) == [7]
 
 
 def test_a_take_is_done_when_each_id_is_confirmed() -> None:
@@ -107,9 +107,18 @@ def test_what_waits_for_credit_too_long_is_left_to_others() -> None:
     holdings, _ = holding(1)
     poor = a_member(0)
 
-    assert holdings.remove_stranded([poor], before=0.0, now=1.0) == []
-    assert holdings.remove_stranded([poor], before=1.0, now=1.0) == [7]
+    assert holdings.remove_stranded([poor], idle=0.0, kept=0.0, now=1.0) == []
+    assert holdings.remove_stranded([poor], idle=1.0, kept=0.0, now=1.0) == [7]
     assert not holdings.take_ids
+
+
+def test_what_was_taken_long_ahead_is_left_to_others_although_some_is_used() -> None:
+    holdings, _ = holding(3)
+    slow = a_member(1)
+    holdings.hand_out(LANE, members=[slow], now=5.0)
+
+    assert holdings.remove_stranded([slow], idle=4.0, kept=0.0, now=5.0) == []
+    assert holdings.remove_stranded([slow], idle=4.0, kept=1.0, now=5.0) == [7]
 
 
 def test_credit_has_a_bound() -> None:

@@ -63,6 +63,23 @@ async def test_nothing_is_left_behind_at_the_end() -> None:
     assert out.getvalue() == "last after "
 
 
+async def test_a_line_that_comes_while_another_is_logged_leaves_nothing_behind() -> (
+    None
+):
+    """The collector may log in the middle of anything."""
+    out = Counting()
+    output = LogOutput(out)
+    with output.gathered():
+        output.write("outer ")
+        say(output, "inner ")
+        output.flush()
+        await asyncio.sleep(0)
+        assert out.getvalue() == "outer inner "
+        say(output, "next ")
+        await asyncio.sleep(0)
+        assert out.getvalue() == "outer inner next "
+
+
 async def test_a_reader_who_is_gone_harms_nobody() -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:

@@ -17,7 +17,7 @@ class Watch:
 def test_what_ended_within_the_span_counts() -> None:
     turnover = Turnover(Watch())
     for _ in range(3):
-        turnover.note()
+        turnover.note(0.0)
     assert turnover.lately == 3
 
 
@@ -25,19 +25,26 @@ def test_the_last_span_counts_until_this_one_is_over() -> None:
     watch = Watch()
     turnover = Turnover(watch)
     for _ in range(3):
-        turnover.note()
+        turnover.note(0.0)
     watch.now += SPAN
-    turnover.note()
+    turnover.note(0.0)
     assert turnover.lately == 3
     watch.now += SPAN
+    assert turnover.lately == 1
+
+
+def test_what_took_longer_than_a_span_does_not_count() -> None:
+    turnover = Turnover(Watch())
+    turnover.note(SPAN * 1.1)
+    turnover.note(SPAN)
     assert turnover.lately == 1
 
 
 def test_after_a_pause_nothing_counts() -> None:
     watch = Watch()
     turnover = Turnover(watch)
-    turnover.note()
+    turnover.note(0.0)
     watch.now += 2 * SPAN
     assert turnover.lately == 0
-    turnover.note()
+    turnover.note(0.0)
     assert turnover.lately == 1

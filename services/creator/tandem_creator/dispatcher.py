@@ -120,6 +120,8 @@ class Dispatcher:
     async def run_once(self) -> None:
         """Settle accounts, and hand out what there is credit for."""
         is_round = self._clock() >= self._next_round
+        # What was passed over may be gone, or nobody may have credit for it any more.
+        self._supply.forget_pace()
         if is_round:
             self._hearing.judge(self._members, now=self._clock())
         await self._ledger.settle(self._members, now=self._clock())

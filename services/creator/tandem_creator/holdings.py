@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -26,6 +27,7 @@ class Holding:
 
     take_id: int
     lane: Lane
+    since: float
     idle_since: float
     waiting: dict[UUID, Kind]
     out: dict[UUID, Out] = field(default_factory=dict)
@@ -40,11 +42,12 @@ class Holding:
             self.lane.queue, self.waiting[task_id]
         ) and not member.refuses(task_id, now=now)
 
-    def is_stranded(self, members: Collection[Member], *, now: float) -> bool:
-        """Whether an id waits that none of these may be sent."""
+    def is_stranded(
+        self, members: Collection[Member], *, refused: AbstractSet[UUID], now: float
+    ) -> bool:
+        """Whether an id waits that none of these may be sent; they gave `refused` back."""
         # Kinds are few, and so are ids that were refused: no look at each id that waits.
         queue = self.lane.queue
-        refused = {task_id for member in members for task_id in member.refused}
         return any(
             not any(member.takes(queue, kind) for member in members)
             for kind in set(self.waiting.values())
@@ -77,7 +80,7 @@ class Holdings:
     def add(
         self, take_id: int, lane: Lane, *, ids: Iterable[tuple[UUID, Kind]], now: float
     ) -> None:
-        holding = Holding(take_id, lane, now, dict(ids))
+        holding = Holding(take_id, lane, now, now, dict(ids))
         self._by_take[take_id] = holding
         self._by_task.update(dict.fromkeys(holding.waiting, holding))
 
@@ -141,14 +144,22 @@ class Holdings:
         return self._remove(h for h in self._by_take.values() if h.is_done)
 
     def remove_stranded(
-        self, members: Collection[Member], *, before: float, now: float
+        self, members: Collection[Member], *, idle: float, kept: float, now: float
     ) -> list[int]:
-        """Take ids with an id that nobody here takes, or not since `before`."""
+        """Take ids with an id that nobody here takes, or not since `idle`.
+
+        Also those that were taken before `kept`, of which some ids still wait.
+        """
+        refused = {task_id for member in members for task_id in member.refused}
         return self._remove(
             holding
             for holding in self._by_take.values()
             if holding.waiting
-            and (holding.idle_since < before or holding.is_stranded(members, now=now))
+            and (
+                holding.idle_since < idle
+                or holding.since < kept
+                or holding.is_stranded(members, refused=refused, now=now)
+            )
         )
 
     def remove_all_but(self, take_ids: Collection[int]) -> None:

@@ -21,6 +21,9 @@ from tandem_creator.store.places import Reader
 IDLE_SECONDS: Final = 1.0
 """Ids that wait so long for credit are left to other creators."""
 
+KEEP_SECONDS: Final = 5.0
+"""Ids that were taken ahead, and wait so long for those before them, as well."""
+
 RESEND_SECONDS: Final = 10.0
 """A member that says nothing about its ids for so long has lost them."""
 
@@ -49,8 +52,10 @@ class Ledger:
             await takes.strike(self._pool, self._reader, done)
         for member in members:
             member.forgive(now=now)
-        idle = now - IDLE_SECONDS
-        if stranded := self._holdings.remove_stranded(members, before=idle, now=now):
+        stranded = self._holdings.remove_stranded(
+            members, idle=now - IDLE_SECONDS, kept=now - KEEP_SECONDS, now=now
+        )
+        if stranded:
             if members:
                 # Another creator's member first: the ones here refused it, or
                 # have no credit for it.

@@ -63,6 +63,10 @@ class Supply:
         """Those with something new."""
         return self._lanes
 
+    def forget_pace(self) -> None:
+        """No lane is passed over, until one is again."""
+        self._hungry.clear()
+
     def next_take(self) -> float:
         """When a lane that was passed over for its pace may be taken from."""
         return min((self._paced[lane] for lane in self._hungry), default=math.inf)

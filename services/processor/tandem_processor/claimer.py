@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -50,8 +51,15 @@ class Claimer:
         self.begun = 0
         """How many claims were ever sent, whatever became of them."""
 
-        self.closed = False
-        """Set when the process drains: nothing more is claimed."""
+        self.is_closed = False
+        """Whether the process drains: nothing more is claimed."""
+
+    async def close(self, within: float) -> None:
+        """Claim nothing more. What is being claimed has started, or the time is over."""
+        self.is_closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within), self.lock:
+                pass
 
     async def claim(
         self, task_ids: Sequence[UUID], share: Share, *, is_due: bool = False
@@ -62,7 +70,7 @@ class Claimer:
             DeclaredDead: the processor is not LIVE.
         """
         async with self.lock:
-            room = 0 if self.closed else self._slots.room(share, is_due=is_due)
+            room = 0 if self.is_closed else self._slots.room(share, is_due=is_due)
             tried, left = task_ids[:room], task_ids[room:]
             claimed = await self._start(tried, share, limit=room) if tried else []
         started = {each.task_id for each in claimed}
@@ -75,7 +83,7 @@ class Claimer:
             DeclaredDead: the processor is not LIVE.
         """
         async with self.lock:
-            if self.closed or not self._slots.may_run_suspect:
+            if self.is_closed or not self._slots.may_run_suspect:
                 return False
             limit = min(self._slots.room(share, is_due=True), 1)
             return bool(await self._start(task_ids, share, limit=limit, suspects=True))

@@ -86,7 +86,7 @@ class DueWork:
     async def run_once(self) -> bool:
         """Claim what is due and has room. Answers whether more is likely to be due."""
         room, shares = self._slots.free, self._slots.open_shares()
-        if not shares or self._claimer.closed:
+        if not shares or self._claimer.is_closed:
             self._next = POLL_SECONDS
             return False
         # A look without room takes nothing, so it is no turn.

@@ -72,9 +72,10 @@ class Surroundings:
 async def live(surroundings: Surroundings, stop: asyncio.Event) -> None:
     """Work until told to stop; whenever declared dead, join again under a new id."""
     while not stop.is_set():
-        life = Life(surroundings, uuid4())
-        with bound_contextvars(processor_id=str(life.processor_id)):
-            await life.run(stop)
+        processor_id = uuid4()
+        # Also what its parts log from calls of other loops is this processor's.
+        with bound_contextvars(processor_id=str(processor_id)):
+            await Life(surroundings, processor_id).run(stop)
 
 
 class Life:
@@ -240,7 +241,7 @@ class Life:
         log.info("draining", running=len(self.runner.running))
         for intake in self._intakes:
             intake.drain()
-        self._claimer.closed = True
+        await self._claimer.close(self._settings.grace)
         await self.runner.drain(self._settings.grace)
         try:
             async with asyncio.timeout(LEAVE_SECONDS):

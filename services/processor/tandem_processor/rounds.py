@@ -54,7 +54,7 @@ class Rounds:
 
     async def run_once(self) -> None:
         """Stop what is lost; put back what nobody runs."""
-        busy = await self._drop_finished()
+        await self._drop_finished()
         # No claim is under way, so every claimed task is in one of the two.
         async with self._claimer.lock:
             held, running = self._runner.held, self._runner.running
@@ -65,11 +65,11 @@ class Rounds:
             if (row.task_id, row.claim) not in held:
                 await self._put_back(row, lost.get((row.task_id, row.claim)))
         self._runner.forget(lost)
-        if busy or rows:
+        if rows:
             self._dropped_at = None
 
-    async def _drop_finished(self) -> bool:
-        """Drop the batches that are over, unless nothing was claimed. Whether others may be left.
+    async def _drop_finished(self) -> None:
+        """Drop the batches that are over, unless nothing was claimed since all were.
 
         Done before the look, which keeps claims waiting for as long as it reads.
         """
@@ -77,8 +77,7 @@ class Rounds:
             begun, busy = self._claimer.begun, bool(self._runner.held)
         if begun != self._dropped_at:
             await members.drop_finished_batches(self._pool, self._processor_id)
-        self._dropped_at = begun
-        return busy
+        self._dropped_at = None if busy else begun
 
     def _stop_lost(
         self, running: frozenset[tuple[UUID, int]], rows: Sequence[Held]

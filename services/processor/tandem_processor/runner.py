@@ -80,6 +80,7 @@ class Runner:
         self._attempts: dict[Held, Attempt] = {}
         self._reports: dict[Held, Report] = {}
         self._lost: dict[Held, Attempt] = {}
+        self._unlaunched: set[Held] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
@@ -103,7 +104,10 @@ class Runner:
     def forget(self, lost: Iterable[Held]) -> None:
         """These are reported now, or are others'."""
         for key in lost:
-            self._lost.pop(key, None)
+            attempt = self._lost.pop(key, None)
+            if attempt is not None and key in self._unlaunched:
+                self._unlaunched.remove(key)
+                self.handler_ended(attempt)
 
     def start(self, claimed: Claimed) -> None:
         """Run the handler; at its end the outcome is reported."""
@@ -118,8 +122,9 @@ class Runner:
         try:
             attempt.launch()
         except Exception as error:  # noqa: BLE001 - whatever it is, a round has to know
-            # The handler has not begun.
-            self.handler_ended(attempt)
+            # Its slot stays taken until a round has told of it, so that what keeps
+            # handlers from starting does not use up task after task.
+            self._unlaunched.add(_key(attempt.claimed))
             self._lose(attempt, error)
 
     def _make_attempt(self, claimed: Claimed) -> Attempt:
@@ -170,7 +175,7 @@ class Runner:
         """Its slot is free again, whatever becomes of the report."""
         attempt.span.mark("handler ended")
         self._workshop.worked.running -= 1
-        self._slots.free_one(attempt.claimed)
+        self._slots.free_one(attempt.claimed, seconds=attempt.seconds)
 
     def attempt_ended(self, attempt: Attempt, ending: Ending) -> None:
         """Have what it came to reported."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 import asyncpg
@@ -52,6 +53,16 @@ class Membership:
         )
 
 
+class Announced(NamedTuple):
+    """An id that waits for its claim."""
+
+    text: str
+    """As the creator spelled it."""
+
+    expire: float
+    """When it is for another member, by the loop's clock."""
+
+
 class Session:
     """One stream to one creator."""
 
@@ -70,10 +81,11 @@ class Session:
         self._slots = slots
         self._share = membership.share
         self._draining = draining
+        self._clock = asyncio.get_running_loop().time
         self._outbox: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._inbox: asyncio.Queue[Response | Exception | None] = asyncio.Queue()
-        self._announced: dict[UUID, str] = {}
-        """Ids that are not answered for yet, as they were spelled."""
+        self._announced: dict[UUID, Announced] = {}
+        """Ids that are not answered for yet, the oldest first."""
 
         self._credits = 0
         """How many ids the creator may still send."""
@@ -141,23 +153,29 @@ class Session:
             return False
         self.spoke = True
         self._credits -= len(response.task_ids)
-        self._announced |= {UUID(text): text for text in response.task_ids}
+        expire = self._clock() + HOLD_SECONDS
+        self._announced |= {
+            UUID(text): Announced(text, expire) for text in response.task_ids
+        }
         return True
 
     async def _take(self) -> None:
         """Claim what there is room for, soon, and tell the creator what became of each id."""
         async with self._taking:
-            if self._announced and await self._has_room():
-                room = min(self._slots.room(self._share), self._slots.batch)
-                await self._claim(list(islice(self._announced, room)))
-            else:
-                self._answer(self._announced, returned=self._announced)
+            if self._draining.is_set():
+                self._give_back(self._announced)
+            elif self._announced:
+                await self._claim_or_give_back()
             self._grant()
 
-    async def _has_room(self) -> bool:
-        if self._draining.is_set():
-            return False
-        return await self._slots.has_room(self._share, HOLD_SECONDS)
+    async def _claim_or_give_back(self) -> None:
+        oldest = next(iter(self._announced.values()))
+        if await self._slots.has_room(self._share, oldest.expire - self._clock()):
+            room = min(self._slots.room(self._share), self._slots.batch)
+            await self._claim(list(islice(self._announced, room)))
+        else:
+            now = self._clock()
+            self._give_back([k for k, v in self._announced.items() if v.expire <= now])
 
     async def _claim(self, task_ids: Sequence[UUID]) -> None:
         """Claim these; those that were not, and are open still, must be announced again."""
@@ -166,21 +184,24 @@ class Session:
             unclaimed = await claims.read_unclaimed(self._pool, claimed.refused)
         except STORE_AWAY as error:
             log.warning("claim failed", error=type(error).__name__)
-            self._answer(task_ids, returned=task_ids)
+            self._give_back(task_ids)
             return
         for task_id in unclaimed.unknown:
             log.warning("no task has the announced id", task_id=str(task_id))
         tried = task_ids[: len(task_ids) - len(claimed.left)]
         self._answer(tried, returned=unclaimed.still_open)
 
+    def _give_back(self, task_ids: Collection[UUID]) -> None:
+        self._answer(task_ids, returned=frozenset(task_ids))
+
     def _answer(
-        self, task_ids: Collection[UUID], *, returned: Collection[UUID]
+        self, task_ids: Collection[UUID], *, returned: AbstractSet[UUID]
     ) -> None:
         """Confirm these ids, but give some of them back."""
-        confirm = [self._announced[each] for each in task_ids if each not in returned]
-        if confirm:
+        answers = [(each in returned, self._announced[each].text) for each in task_ids]
+        if confirm := [text for is_returned, text in answers if not is_returned]:
             self._outbox.put_nowait(Frame(confirm=Frame.Confirm(task_ids=confirm)))
-        if give_back := [self._announced[each] for each in returned]:
+        if give_back := [text for is_returned, text in answers if is_returned]:
             self._outbox.put_nowait(Frame(give_back=Frame.GiveBack(task_ids=give_back)))
         for task_id in list(task_ids):
             del self._announced[task_id]

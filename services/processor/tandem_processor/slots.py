@@ -66,7 +66,7 @@ class Slots:
         return max(self._concurrency // 2, 1)
 
     def turnover(self, share: Share) -> int:
-        """How many more ids may wait here, since slots of these types are freed so fast."""
+        """How many more ids may wait here, since slots of these types are free again so soon."""
         lately = self._turnover[share].lately
         return min(lately, share.limit or self._concurrency, self._concurrency)
 
@@ -113,11 +113,11 @@ class Slots:
         self._taken[self._share[claimed.type]] += 1
         self._suspects += claimed.is_suspect
 
-    def free_one(self, claimed: Claimed) -> None:
-        """This task's handler has ended."""
+    def free_one(self, claimed: Claimed, *, seconds: float) -> None:
+        """This task's handler has ended, after so long."""
         share = self._share[claimed.type]
         self._taken[share] -= 1
-        self._turnover[share].note()
+        self._turnover[share].note(seconds)
         self.freed = _happened(self.freed)
         if share.limit is not None:
             self.reopened = _happened(self.reopened)

@@ -10,7 +10,7 @@ SPAN: Final = 0.1
 
 
 class Turnover:
-    """Counts ends of tasks, and forgets them soon."""
+    """Counts ends of tasks that took no longer than a span, and forgets them soon."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -18,10 +18,12 @@ class Turnover:
         self._count = 0
         self._before = 0
 
-    def note(self) -> None:
-        """One more task has ended."""
-        self._turn()
-        self._count += 1
+    def note(self, seconds: float) -> None:
+        """One more task has ended, which took so long."""
+        # The slots of others will not be free when what is asked for now is here.
+        if seconds <= SPAN:
+            self._turn()
+            self._count += 1
 
     @property
     def lately(self) -> int:
