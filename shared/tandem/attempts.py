@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
@@ -249,10 +248,10 @@ class Attempt:
             "request_id": str(claimed.request_id),
             "project": claimed.project,
             "type": claimed.type,
-            "payload": json.loads(claimed.payload) if claimed.payload else {},
+            "payload_text": claimed.payload or "{}",
             "attempt": claimed.attempt,
             "claim": claimed.claim,
-            "labels": json.loads(claimed.labels) if claimed.labels else {},
+            "labels_text": claimed.labels or "{}",
             "title": claimed.title or "",
             "external_id": claimed.external_id or "",
             "trace_context": claimed.trace_context or "",

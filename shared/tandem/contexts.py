@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from tandem import spans
@@ -76,22 +78,38 @@ class Desk(Protocol):
     async def annotate(self, texts: Mapping[str, str]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Facts:
     task_id: str
     request_id: str
     project: str
     type: str
-    payload: dict[str, Any]
+    payload_text: str
+    """JSON."""
+
     attempt: int
     claim: int
-    labels: Mapping[str, str]
+    labels_text: str
+    """JSON."""
+
     title: str
     external_id: str
     log: Logger
     desk: Desk
     trace_context: str = ""
     """The traceparent of the call that created the task."""
+
+    @cached_property
+    def payload(self) -> dict[str, Any]:
+        """As the caller gave it; empty if it gave none."""
+        payload: dict[str, Any] = json.loads(self.payload_text)
+        return payload
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """As the caller gave them."""
+        labels: dict[str, str] = json.loads(self.labels_text)
+        return labels
 
     @property
     def idempotency_key(self) -> str:
@@ -108,7 +126,7 @@ class _Facts:
         return current_traceparent() or self.trace_context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context(_Facts):
     """What an async handler gets."""
 
@@ -157,7 +175,7 @@ class Context(_Facts):
         await self.desk.annotate(texts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockingContext(_Facts):
     """What a plain handler gets, in its thread. Each method blocks."""
 

@@ -107,7 +107,8 @@ def _returned(
 ) -> Outcome:
     try:
         result = encode_result(value)
-        check_size("the result", result or "", kept_bytes=kept_bytes)
+        if result is not None:
+            check_size("the result", result, kept_bytes=kept_bytes)
     except Unstorable as error:
         return unstorable(claimed, handler, str(error), chance=chance)
     return Outcome(

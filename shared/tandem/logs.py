@@ -7,7 +7,9 @@ import json
 import logging
 import re
 import sys
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -81,10 +83,15 @@ def _shared_processors(service: str) -> list[Processor]:
     ]
 
 
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    """Made once for all lines of a second: it takes as long as half of a line's JSON."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
 def _add_timestamp(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
-    line["timestamp"] = (
-        datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    line["timestamp"] = f"{_second(seconds)}.{nanoseconds // 1000:06}Z"
     return line
 
 

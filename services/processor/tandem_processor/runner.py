@@ -74,6 +74,7 @@ class Runner:
         self._slots = slots
         self._here = Crossing(asyncio.get_running_loop())
         self._there = Crossing(workshop.handler_loop)
+        self._log = log.bind()
         self._handler_log = lru_cache(handler_log)
         # By task and claim: a task may be claimed again here before it is known
         # that the report of its last claim was kept.
@@ -275,8 +276,10 @@ class Runner:
         self._let_go(attempt, word)
         claimed = attempt.claimed
         self._workshop.worked.end(claimed.type, word, attempt.seconds)
-        line(claimed).info(
+        self._log.info(
             "attempt",
+            task_id=str(claimed.task_id),
+            request_id=str(claimed.request_id),
             type=claimed.type,
             attempt=claimed.attempt,
             claim=claimed.claim,
