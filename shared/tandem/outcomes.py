@@ -80,9 +80,8 @@ class Reason(StrEnum):
     CANCEL_IGNORED = "CANCEL_IGNORED"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What is reported of one claim."""
+class Outcome(NamedTuple):
+    """What is reported of one claim. Its fields stand in the order of a report's columns."""
 
     task_id: UUID
     claim: int

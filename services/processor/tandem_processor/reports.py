@@ -122,16 +122,7 @@ async def report(
 
 
 def _columns(outcomes: Sequence[Outcome]) -> Sequence[Sequence[object]]:
-    return [
-        [o.task_id for o in outcomes],
-        [o.claim for o in outcomes],
-        [o.state for o in outcomes],
-        [o.result for o in outcomes],
-        [o.reason for o in outcomes],
-        [o.message for o in outcomes],
-        [o.delay for o in outcomes],
-        [o.spends_attempt for o in outcomes],
-    ]
+    return [list(column) for column in zip(*outcomes, strict=True)]
 
 
 async def _judge(

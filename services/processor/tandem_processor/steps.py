@@ -6,8 +6,7 @@ holder that was fenced off writes nothing: a plain read would not see the fence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -121,16 +120,12 @@ FROM held AS h
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(NamedTuple):
     """By what a write proves that it may change the task."""
 
     task_id: UUID
     claim: int
     processor_id: UUID
-
-    def columns(self) -> tuple[UUID, int, UUID]:
-        return (self.task_id, self.claim, self.processor_id)
 
     def lost(self) -> LeaseLost:
         return LeaseLost("the claim is held no longer", task_id=str(self.task_id))
@@ -142,7 +137,7 @@ async def begin_stage(pool: asyncpg.Pool, hold: Hold, name: str) -> Begun:
     Raises:
         LeaseLost: the claim is not held; nothing was written.
     """
-    row = await pool.fetchrow(BEGIN_STAGE, *hold.columns(), name)
+    row = await pool.fetchrow(BEGIN_STAGE, *hold, name)
     if row is None:
         raise hold.lost()
     return Begun(None if row["begun"] else row["result"], row["kept_bytes"])
@@ -157,7 +152,7 @@ async def end_stage(
         LeaseLost: the claim is not held; nothing was written.
     """
     state = "FAILED" if result is None else "SUCCEEDED"
-    found = await pool.fetchval(END_STAGE, *hold.columns(), name, state, result)
+    found = await pool.fetchval(END_STAGE, *hold, name, state, result)
     if found is None:
         raise hold.lost()
 
@@ -168,7 +163,7 @@ async def set_progress(pool: asyncpg.Pool, hold: Hold, fraction: float) -> None:
     Raises:
         LeaseLost: the claim is not held; nothing was written.
     """
-    if await pool.fetchval(SET_PROGRESS, *hold.columns(), fraction) is None:
+    if await pool.fetchval(SET_PROGRESS, *hold, fraction) is None:
         raise hold.lost()
 
 
@@ -179,7 +174,7 @@ async def annotate(pool: asyncpg.Pool, hold: Hold, texts: str) -> None:
         LeaseLost: the claim is not held; nothing was written.
         ValueError: the task would have too many; nothing was added.
     """
-    kept = await pool.fetchval(ANNOTATE, *hold.columns(), texts, limits.MAX_ANNOTATIONS)
+    kept = await pool.fetchval(ANNOTATE, *hold, texts, limits.MAX_ANNOTATIONS)
     if kept is None:
         raise hold.lost()
     if not kept:

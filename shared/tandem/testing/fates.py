@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tandem.handlers import Handler
 from tandem.judging import MAX_CRASHES, max_attempts_of
 from tandem.outcomes import Claimed, Outcome, Reason
@@ -35,4 +33,4 @@ def despite_cancel(outcome: Outcome) -> Outcome:
     """As the database decides where a cancel was requested: only success is stronger."""
     if outcome.state is TaskState.SUCCEEDED:
         return outcome
-    return replace(outcome, state=TaskState.CANCELLED)
+    return outcome._replace(state=TaskState.CANCELLED)
