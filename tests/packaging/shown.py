@@ -14,6 +14,13 @@ ENV_FILE: Final = f"{SHOWN}::test_the_passwords_of_compose_are_made_as_shown"
 PRUNED: Final = f"{SHOWN}::test_pruning_runs_as_shown"
 KEYED: Final = f"{SHOWN}::test_a_key_is_made_and_asked_for_and_shown_as_the_page_says"
 
+GUIDE: Final = (
+    "tests/system/test_up.py::test_the_guide_s_commands_run_the_guide_s_handler"
+)
+PROVIDER: Final = (
+    "tests/system/test_guides.py::test_a_provider_does_a_task_as_the_guide_says"
+)
+
 BY_THE_GATE: Final = ".ci/run"
 """A test that ran it would run itself, or is there beside it."""
 
@@ -58,8 +65,15 @@ RUN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "docs/deployment.md": {"umask 077; *": ENV_FILE},
     "docs/guides.md": {
-        ".venv/bin/tandem *": (
-            "tests/system/test_up.py::test_the_guide_s_commands_run_the_guide_s_handler"
+        ".venv/bin/tandem up --handlers words:handlers": GUIDE,
+        ".venv/bin/tandem task create * --type word_count *": GUIDE,
+        ".venv/bin/tandem task list --project website": GUIDE,
+        ".venv/bin/python -m examples.fake_provider": PROVIDER,
+        ".venv/bin/tandem up --handlers examples.remote_provider:handlers": PROVIDER,
+        ".venv/bin/tandem task create * --type remote_video *": PROVIDER,
+        ".venv/bin/tandem task list --project examples": PROVIDER,
+        ".venv/bin/python examples/retrying_client.py": (
+            "tests/system/test_client.py::test_the_example_runs_twice_and_makes_one_task"
         ),
     },
     "docs/operations.md": {
