@@ -1,11 +1,13 @@
 """A provider to try handlers against: it does nothing, once per idempotency key.
 
-`python -m examples.fake_provider` serves on 127.0.0.1:7150 until Ctrl-C.
+`python -m examples.fake_provider` serves on 127.0.0.1:7150 until Ctrl-C;
+PROVIDER_ADDRESS names another port of the loopback, 0 a free one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -131,6 +133,8 @@ def serving(*, port: int = 0) -> Iterator[FakeProvider]:
 
 
 if __name__ == "__main__":
-    with serving(port=7150) as running, suppress(KeyboardInterrupt):
-        print(f"a provider serves on {running.address}; Ctrl-C stops it")
+    given = os.environ.get("PROVIDER_ADDRESS", "127.0.0.1:7150")
+    port = int(given.rpartition(":")[2])
+    with serving(port=port) as running, suppress(KeyboardInterrupt):
+        print(f"a provider serves on {running.address}; Ctrl-C stops it", flush=True)
         threading.Event().wait()

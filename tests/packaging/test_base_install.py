@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import AsyncIterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.packaging.base_install import (
 )
 from tests.packaging.tree import BIN, ROOT, run
 from tests.support.cluster import Database
+from tests.support.documented import inline
 
 CLIENT = Path(__file__).with_name("client.py").read_text()
 HANDLER = Path(__file__).with_name("handler.py").read_text()
@@ -108,6 +111,28 @@ def test_what_the_services_need_is_not(base: Environment, module: str) -> None:
     imported = run(base.python, "-I", "-c", f"import {module}")
 
     assert "ModuleNotFoundError" in imported.stderr
+
+
+@pytest.mark.parametrize("extra", ["", "[server]"])
+def test_a_clone_is_installed_as_shown(tmp_path: Path, extra: str) -> None:
+    clone, packages = tmp_path / "tandem", tmp_path / "packages"
+    clone.symlink_to(ROOT)
+    shown = [
+        inline("docs/client.md", f"pip install {start}") for start in ("./", "'./")
+    ]
+    [typed] = [text for text in shown if ("[server]" in text) == bool(extra)]
+    # What is here is all that is needed: no index is asked.
+    offline = ("--no-index", "--no-deps", "--no-build-isolation")
+
+    installed = run(
+        *(sys.executable, "-m", *shlex.split(typed), *offline),
+        *("--quiet", "--target", packages),
+        cwd=tmp_path,
+    )
+
+    assert (installed.returncode, installed.stderr) == (0, "")
+    assert (packages / "tandem/client/__init__.py").exists()
+    assert inline("README.md", "pip install") == shown[0]
 
 
 def test_the_command_says_in_one_line_what_it_lacks(base: Environment) -> None:

@@ -100,14 +100,53 @@ def test_the_table_of_settings_is_what_the_services_read() -> None:
 
 
 def test_the_times_of_failures_are_those_that_were_measured() -> None:
-    figures = (ROOT / "benchmarks/RESULTS.md").read_text()
+    date, figures = last_run("what happens when something breaks, 3 rounds")
     measured = dict(re.findall(r"^\| (F-\d+) \|.* ([\d.]+) \|$", figures, re.MULTILINE))
+    page = (ROOT / "docs/failures.md").read_text()
 
-    told = re.findall(
-        r"([\d.]+) s \((F-\d+)\)", (ROOT / "docs/failures.md").read_text()
-    )
+    told = re.findall(r"([\d.]+) s \((F-\d+)\)", page)
 
+    assert measured
     assert {row: seconds for seconds, row in told} == measured
+    assert re.findall(r"run of (\S+ \S+ UTC)", page) == [date]
+
+
+def test_no_failure_took_longer_than_its_limit() -> None:
+    page = (ROOT / "docs/failures.md").read_text()
+
+    # A limit that says more, as "1 s, and …", has no figure to compare with.
+    rows = re.findall(r"^\|.*\| (\d+) s \| (.*) \|$", page, re.MULTILINE)
+    times = [
+        (float(limit), float(seconds))
+        for limit, measured in rows
+        for seconds in re.findall(r"([\d.]+) s \(F-", measured)
+    ]
+
+    assert len(times) > 3
+    assert [pair for pair in times if pair[1] > pair[0]] == []
+
+
+def test_the_comparison_with_a_library_is_that_of_the_last_three_rounds() -> None:
+    date, figures = last_run("processing, 3 rounds")
+    [(ours, theirs)] = re.findall(
+        r"^\| D-1 \| drain \| ([\d,]+)/s \| pgqueuer drain: ([\d,]+)/s",
+        figures,
+        re.MULTILINE,
+    )
+    page = (ROOT / "docs/comparison.md").read_text()
+
+    assert f"drained {theirs} tasks a second where Tandem drained {ours} (D-1" in page
+    assert re.findall(r"RESULTS\.md\), (\S+ \S+ UTC)\)", page) == [date]
+
+
+def last_run(title: str) -> tuple[str, str]:
+    """When the newest run of this title was, and what it found."""
+    text = (ROOT / "benchmarks/RESULTS.md").read_text()
+    runs = re.findall(
+        rf"^## (\S+ \S+ UTC): {title}.*\n([\s\S]*?)(?=^## |\Z)", text, re.MULTILINE
+    )
+    date, figures = max(runs)
+    return date, figures
 
 
 @pytest.mark.parametrize(

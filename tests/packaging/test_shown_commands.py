@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.packaging.shown import BY_THE_GATE, NOT_RUN, RUN, WHOLE
+from tandem.cli.app import COMMANDS
+from tests.packaging.shown import (
+    BY_THE_GATE,
+    NOT_RUN,
+    RUN,
+    WHOLE,
+)
 from tests.packaging.tree import ROOT
-from tests.support.documented import blocks, commands
+from tests.support.documented import blocks, commands, inline_commands
 
 DOCUMENTS = [
     str(file.relative_to(ROOT))
@@ -25,7 +32,10 @@ TESTS = {*WHOLE.values(), *(name for rows in RUN.values() for name in rows.value
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_each_command_is_run_or_left_out_for_a_reason(document: str) -> None:
-    shown = commands((ROOT / document).read_text())
+    text = (ROOT / document).read_text()
+    whole = document in WHOLE
+    typed = [] if whole else list(commands(text))
+    shown = [*typed, *inline_commands(text)]
 
     # Not so? Write the test that runs it, and name it in tests/packaging/shown.py.
     assert [text for text in shown if not _is_listed_once(document, text)] == []
@@ -33,7 +43,8 @@ def test_each_command_is_run_or_left_out_for_a_reason(document: str) -> None:
 
 @pytest.mark.parametrize("document", sorted({*RUN, *NOT_RUN}))
 def test_each_row_is_of_a_command_that_is_shown(document: str) -> None:
-    shown = [_line(text) for text in commands((ROOT / document).read_text())]
+    text = (ROOT / document).read_text()
+    shown = [_line(each) for each in (*commands(text), *inline_commands(text))]
 
     assert [row for row in _rows(document) if not _matching(row, shown)] == []
 
@@ -82,6 +93,32 @@ def test_a_command_that_nobody_runs_is_found(kind: str, indent: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "shown", ["tandem fly high", ".venv/bin/tandem fly high", "A_B=c pip install fly"]
+)
+@pytest.mark.parametrize("around", ["Type `{}`.", "| `{}` | soon |", "1. `{}`, then"])
+def test_a_command_in_a_sentence_that_nobody_runs_is_found(
+    shown: str, around: str
+) -> None:
+    block = "```sh\nmake `up now and` then\n```"
+
+    [found] = inline_commands(
+        f"{block}\n{around.format(shown)} `tandem fly`\n{block}\n"
+    )
+
+    assert found == shown
+    assert not _is_listed_once("README.md", found)
+
+
+def test_each_name_of_a_command_is_one_that_is_there() -> None:
+    text = "\n".join((ROOT / document).read_text() for document in DOCUMENTS)
+
+    named = set(re.findall(r"`(?:\.venv/bin/)?tandem ([a-z]+)[ `]", text))
+
+    assert len(named) > 10
+    assert named - set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize(
     "whole",
     [
         "tandem \\\n  stats",
@@ -99,7 +136,7 @@ def test_a_command_of_several_lines_is_one(whole: str) -> None:
 
 def _is_listed_once(document: str, text: str) -> bool:
     rows = [row for row in _rows(document) if _matching(row, [_line(text)])]
-    return len(rows) + (document in WHOLE) == 1
+    return len(rows) == 1
 
 
 def _rows(document: str) -> list[str]:

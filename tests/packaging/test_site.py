@@ -156,7 +156,7 @@ def test_the_site_begins_as_the_readme_does() -> None:
 
 def test_the_handler_among_the_guides_runs() -> None:
     text = (ROOT / "docs/guides.md").read_text()
-    [block] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    block, *_ = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     module: dict[str, object] = {}
     exec(block, module)
 
@@ -164,6 +164,19 @@ def test_the_handler_among_the_guides_runs() -> None:
 
     assert len([line for line in block.splitlines() if line]) <= 12
     assert tested.run().value() == {"words": 4}
+
+
+def test_the_other_code_among_the_guides_is_that_of_the_examples() -> None:
+    text = (ROOT / "docs/guides.md").read_text()
+    _, *blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    examples = [
+        (ROOT / f"examples/{name}.py").read_text()
+        for name in ("remote_provider", "retrying_client")
+    ]
+
+    found = [[block in example for example in examples] for block in blocks]
+
+    assert found == [[True, False], [True, False], [False, True]]
 
 
 def _pages(site: Path) -> list[Path]:

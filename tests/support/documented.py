@@ -26,6 +26,12 @@ TYPED: Final = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
+# Set in a sentence or a table. With a subcommand alone it is a name, not a command.
+INLINE: Final = re.compile(
+    r"(?<!`)`(?:\$ )?(?P<command>(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?"
+    r"(?:tandem|pip|python|make|go|npm|docker|kubectl|git)(?: [^\s`]+){2,})`(?!`)"
+)
+
 # Two spaces before it: a # inside of quotes has one, or none.
 REMARK: Final = re.compile(r"  +# .*")
 
@@ -64,6 +70,19 @@ def commands(text: str) -> Iterator[str]:
         if found["kind"] == "console":
             lines = [line.removeprefix("$ ") for line in lines if line[:2] in TYPED_AT]
         yield from _whole(lines)
+
+
+def inline_commands(text: str) -> list[str]:
+    """Each command with an argument that stands in a line, outside of every block."""
+    outside = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [found["command"] for found in INLINE.finditer(outside)]
+
+
+def inline(document: str, start: str) -> str:
+    """The one command in a line of a document that begins so."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    [found] = {each for each in inline_commands(text) if each.startswith(start)}
+    return found
 
 
 def command(document: str, start: str) -> str:

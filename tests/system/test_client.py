@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE
 
 from tandem.client import AsyncClient, Spec, result_of, state_of
 from tandem.states import TaskState
-from tests.support.running_pair import ROOT, RunningPair
+from tests.support.documented import command
+from tests.support.running_pair import RunningPair
+from tests.support.shell import shell
 
 LIMIT = 60.0
 
@@ -55,16 +54,10 @@ async def test_what_was_created_is_listed_read_and_followed(pair: RunningPair) -
 
 
 async def _run_example(pair: RunningPair) -> list[str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        ROOT / "examples" / "retrying_client.py",
-        stdout=PIPE,
-        env={
-            **os.environ,
-            "TANDEM_CREATOR_ADDRESS": pair.pair.creator_address,
-            "TANDEM_PROCESSOR_ADDRESS": pair.pair.processor_address,
-        },
-    )
-    async with asyncio.timeout(LIMIT):
-        out, _ = await process.communicate()
-    return out.decode().splitlines()
+    shown = command("docs/guides.md", ".venv/bin/python examples/retrying_client.py")
+    environ = {
+        "TANDEM_CREATOR_ADDRESS": pair.pair.creator_address,
+        "TANDEM_PROCESSOR_ADDRESS": pair.pair.processor_address,
+    }
+    ended = await shell(shown.removeprefix(".venv/bin/"), environ=environ)
+    return ended.out.splitlines()

@@ -13,6 +13,8 @@ from tandem.demo.crash import Crash
 from tandem.demo.plan import Plan
 from tandem.demo.watching import Sight
 from tests.support.command import tandem
+from tests.support.documented import inline
+from tests.support.shell import shell
 
 
 @pytest.fixture
@@ -53,7 +55,10 @@ async def test_each_article_has_one_task_and_one_page_whatever_goes_wrong(
     assert 'href="pages/more/leaves.html"' in (output / "index.html").read_text()
     assert [file.name for file in output.rglob(".*")] == [".made-by-tandem-demo"]
 
-    ended = await tandem("demo", "--folder", folder, "--output", output)
+    shown = inline("README.md", ".venv/bin/tandem demo").removeprefix(".venv/bin/")
+    ended = await shell(
+        shown.replace("/tmp/site", str(output)), environ={"HOME": str(tmp_path)}
+    )
     assert ended.code == 0, ended.err
     assert "tasks created" in ended.out
     assert "1 processor killed" in " ".join(ended.out.split())

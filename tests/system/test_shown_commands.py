@@ -25,7 +25,7 @@ from tests.support.cluster import (
 )
 from tests.support.collector import running_collector
 from tests.support.command import Standing
-from tests.support.documented import blocks, command
+from tests.support.documented import blocks, command, inline
 from tests.support.issuer import Issuer
 from tests.support.keys import a_key
 from tests.support.running_pair import ROOT, handlers_path
@@ -40,33 +40,25 @@ FREE: Final = "--creator-listen 127.0.0.1:0 --processor-listen 127.0.0.1:0"
 
 SPEC: Final = Spec(project="billing", type="idle")
 
-MORE_HANDLERS: Final = """
-async def write_draft(topic: str) -> str:
-    return f"On {topic}."
-
-
-async def render(draft: str) -> str:
-    return f"<p>{draft}</p>"
-
-
-@handlers.register("echo")
-async def echo(ctx: Context) -> None:
-    return None
-"""
-"""What the README's handler calls, and the type that its first command creates."""
+BESIDE_UP: Final = (
+    "task watch",
+    "task cancel",
+    "task retry",
+    "queue pause",
+    "stats",
+    "doctor",
+)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where a reader has the package that the README names."""
+    """Where a reader has saved the README's handler."""
     with reachable_folder() as folder:
-        package = folder / "my_package"
-        package.mkdir()
         text = (ROOT / "README.md").read_text()
         [block] = re.findall(
             r"^## A handler\n+```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL
         )
-        (package / "articles.py").write_text(block + MORE_HANDLERS)
+        (folder / "articles.py").write_text(block)
         yield folder
 
 
@@ -100,6 +92,12 @@ async def started(text: str, database_url: str, **environ: str) -> AsyncIterator
         yield f"127.0.0.1:{serving['port']}"
 
 
+def _readme(start: str) -> str:
+    """A command of the README, as it is typed where the program is on the path."""
+    shown = command("README.md", f".venv/bin/tandem {start}")
+    return shown.removeprefix(".venv/bin/")
+
+
 async def test_make_up_leads_to_a_processed_task(folder: Path) -> None:
     make, create, list_ = (
         command("README.md", start)
@@ -126,7 +124,7 @@ async def test_make_up_leads_to_a_processed_task(folder: Path) -> None:
 
 
 async def test_the_readme_s_commands_do_what_they_say_beside_up(folder: Path) -> None:
-    bring_up = f"{command('README.md', 'tandem up')} {FREE}"
+    bring_up = f"{_readme('up')} {FREE}"
     async with up(bring_up, folder=folder) as (_, environ):
 
         async def said(text: str, **values: str) -> str:
@@ -136,16 +134,13 @@ async def test_the_readme_s_commands_do_what_they_say_beside_up(folder: Path) ->
             assert ended.code == 0, ended
             return ended.out
 
-        create = command("README.md", ".venv/bin/tandem task create")
-        create = create.removeprefix(".venv/bin/").partition(" --request-id")[0]
-        watch, cancel, retry, pause, stats, doctor = (
-            command("README.md", f"tandem {word}")
-            for word in ("task w", "task c", "task r", "queue pause", "stats", "doctor")
-        )
+        create = _readme("task create").partition(" --request-id")[0]
+        create = create.replace("--type echo", "--type blog_post")
+        watch, cancel, retry, pause, stats, doctor = map(_readme, BESIDE_UP)
         task_id = (await said(create)).split()[0]
         assert "SUCCEEDED" in await said(watch, TASK_ID=task_id)
-        page = (await said(create, echo="blog_post")).split()[0]
-        assert "SUCCEEDED" in await said(watch, TASK_ID=page)
+        get = inline("docs/guides.md", "tandem task get")
+        assert '"page": "<p>On Tea.</p>"' in await said(get, TASK_ID=task_id)
 
         assert await said(pause) == "default  paused\n"
         waits = (await said(create)).split()[0]
@@ -160,13 +155,11 @@ async def test_the_readme_s_commands_do_what_they_say_beside_up(folder: Path) ->
             stats,
             doctor,
         ]
-        stream = standing_shell(
-            command("README.md", "tandem stream"), folder=folder, environ=environ
-        )
+        stream = standing_shell(_readme("stream"), folder=folder, environ=environ)
         async with stream as streaming:
-            for _ in range(3):
+            for _ in range(2):
                 await streaming.line()
-        assert [line.strip() for line in streaming.lines] == [task_id, page, waits]
+        assert [line.strip() for line in streaming.lines] == [task_id, waits]
 
 
 async def test_a_processor_starts_with_handlers_as_shown(
@@ -177,13 +170,13 @@ async def test_a_processor_starts_with_handlers_as_shown(
         "TANDEM_LISTEN": "127.0.0.1:0",
         "TANDEM_LOG": "json",
     }
-    text = command("README.md", "tandem processor")
+    text = _readme("processor")
     async with standing_shell(text, folder=folder, environ=environ) as standing:
         await standing.line(event="serving")
         async with database.admin() as admin:
             types = await admin.fetchval("SELECT p.types FROM tandem.processors AS p")
 
-    assert sorted(types) == ["blog_post", "echo"]
+    assert types == ["blog_post"]
 
 
 @needs("grpcurl")
@@ -252,8 +245,27 @@ async def test_a_creator_and_its_probe_start_over_tls_as_shown(
         probe = probe.replace("7101", creator.rpartition(":")[2])
         known = await shell(probe, environ=shown.client)
         unknown = await shell(probe)
+        of_a_pod = inline("docs/deployment.md", "python -m tandem.health")
+        of_a_pod = of_a_pod.replace("7101", creator.rpartition(":")[2])
+        here = await shell(of_a_pod, environ=shown.client)
 
-    assert (known.code, unknown.code) == (0, 1)
+    assert (known.code, unknown.code, here.code) == (0, 1, 0)
+
+
+async def test_four_processes_share_an_address_as_shown(database: Database) -> None:
+    environ = {
+        "TANDEM_DATABASE_URL": database.creator_url,
+        "TANDEM_LISTEN": "127.0.0.1:0",
+        "TANDEM_LOG": "json",
+    }
+    text = inline("docs/operations.md", "tandem creator --processes")
+    async with standing_shell(text, environ=environ) as standing:
+        ports = [(await standing.line(event="serving"))["port"] for _ in range(4)]
+        async with AsyncClient(f"127.0.0.1:{ports[0]}") as client:
+            made = await client.create(SPEC)
+
+    assert made.task.task_id
+    assert ports == [ports[0]] * 4
 
 
 @needs("grpcurl")

@@ -85,9 +85,9 @@ async def test_the_guide_s_commands_run_the_guide_s_handler(
     data: Path, tmp_path: Path
 ) -> None:
     guide = (ROOT / "docs/guides.md").read_text()
-    [code] = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    code = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)[0]
     (tmp_path / "words.py").write_text(code)
-    start, use = blocks("docs/guides.md")
+    start, use = blocks("docs/guides.md", "Write a handler in twelve lines")
     start_words, create_words, list_words = (
         shlex.split(line)[1:] for line in (start.commands + use.commands).splitlines()
     )
