@@ -6,7 +6,6 @@ the rounds' ratios, so that what the machine does beside the run hits both sides
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from benchmarks.ghz import Ghz
 from benchmarks.measures import Bench
 from benchmarks.plan import Series, measures
 from benchmarks.report import Run, report
+from benchmarks.stopping import stop_on_sigterm
 from tandem.postgres.roles import CREATOR
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -49,8 +49,7 @@ def main(
     append: bool,
 ) -> None:
     """Measure how fast tasks are created, as ratios within this one run."""
-    # Whoever stops the run stops its servers, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stop_on_sigterm()
     if quick:
         seconds, rounds = QUICK["seconds"], int(QUICK["rounds"])
     calm = Calm(0) if quick else Calm()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -85,7 +85,7 @@ def _measure(
             **orders,
         )
         time.sleep(WARMUP)
-        samples = asyncio.run(_sample(url, orders["seconds"]))
+        samples = asyncio.run(_sample(url, orders["seconds"], loading))
         return loading.result(), samples
 
 
@@ -93,14 +93,18 @@ def _pending(samples: list[Sample]) -> float:
     return statistics.mean(each.pending for each in samples)
 
 
-async def _sample(url: str, seconds: float) -> list[Sample]:
+async def _sample(url: str, seconds: float, loading: Future[Figures]) -> list[Sample]:
     async with connected(url) as connection:
         end, pause = time.monotonic() + seconds, max(LOOK_EVERY, seconds / LOOKS)
         samples = [await _look(connection)]
-        while time.monotonic() < end:
+        while time.monotonic() < end and not _is_lost(loading):
             await asyncio.sleep(pause)
             samples.append(await _look(connection))
         return samples
+
+
+def _is_lost(loading: Future[Figures]) -> bool:
+    return loading.done() and loading.exception() is not None
 
 
 async def _look(connection: asyncpg.Connection) -> Sample:

@@ -22,6 +22,7 @@ from benchmarks.create import RESULTS
 from benchmarks.databases import Databases, databases
 from benchmarks.pair import Place
 from benchmarks.report import heading, table
+from benchmarks.stopping import stop_on_sigterm
 
 HEAD = ("row", "when", "what is timed", "limit", "median", "longest")
 
@@ -149,8 +150,7 @@ FAILURES = (
 @click.option("--append", is_flag=True, help=f"Append the table to {RESULTS.name}.")
 def main(*, rounds: int, only: str, append: bool) -> None:
     """Measure how soon everything goes on after what breaks."""
-    # Whoever stops the run stops its servers, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stop_on_sigterm()
     chosen = [each for each in FAILURES if not only or each.name in only.split(",")]
     if not chosen:
         raise click.UsageError(f"no row is named {only}")

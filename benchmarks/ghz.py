@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +13,7 @@ from benchmarks.cpu import Clock
 from benchmarks.loads.shared import Figures
 from benchmarks.messages import PROJECT
 from benchmarks.payload import PAYLOAD
+from benchmarks.stopping import run_load
 
 CALL = "tandem.v1.CreatorService.CreateTask"
 
@@ -72,6 +72,5 @@ class Ghz:
         }
         given = [f"{name}={value}" for name, value in options.items()]
         command = [self.path, "--insecure", *given, address]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(run_load(command, limit=60))
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from benchmarks.cpu import Clock
 from benchmarks.databases import Databases
 from benchmarks.ghz import Ghz
 from benchmarks.loads.shared import Figures, Orders
+from benchmarks.stopping import run_load
 from tandem.postgres.roles import CREATOR
 
 LOAD_LIMIT = 120.0
@@ -158,12 +158,4 @@ def order(
 
 def output(command: list[str], *, given: str, limit: float = LOAD_LIMIT) -> str:
     """The last line of a program that reads what is `given`: URLs hold passwords."""
-    done = subprocess.run(
-        command,
-        input=given,
-        stdout=subprocess.PIPE,
-        timeout=limit,
-        check=True,
-        text=True,
-    )
-    return done.stdout.splitlines()[-1]
+    return run_load(command, given=given, limit=limit).splitlines()[-1]

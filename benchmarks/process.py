@@ -6,7 +6,6 @@ and rest, is measured once.
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from benchmarks.plan import Series
 from benchmarks.process_measures import COPIES, ProcessBench
 from benchmarks.process_plan import measures
 from benchmarks.process_report import report
+from benchmarks.stopping import stop_on_sigterm
 
 QUICK = {"tasks": 3_000, "rounds": 1, "pickups": 30, "backlog": 20_000}
 
@@ -45,8 +45,7 @@ def main(
     *, rounds: int, quick: bool, only: str, again: int, append: bool, **given: object
 ) -> None:
     """Measure how fast tasks are processed, as ratios within this one run."""
-    # Whoever stops the run stops its servers, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stop_on_sigterm()
     if quick:
         given |= QUICK
         rounds = int(given.pop("rounds"))  # type: ignore[call-overload]

@@ -16,7 +16,6 @@ from tandem.client.channels import blocking_channel
 from tandem.client.credentials import NOTHING, Credentials
 
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 LIMIT: Final = 3.0
 """Seconds until no answer counts as not serving."""
@@ -39,17 +38,13 @@ def is_serving(address: str, credentials: Credentials = NOTHING) -> bool:
 
 async def wait_until_serving(address: str, credentials: Credentials = NOTHING) -> None:
     """Return once the health service at `address` says SERVING. Bound it yourself."""
-    await _wait_for_health(address, SERVING, credentials)
+    await wait_for_health(address, SERVING, credentials)
 
 
-async def wait_until_not_serving(
-    address: str, credentials: Credentials = NOTHING
+async def wait_for_health(
+    address: str, wanted: int, credentials: Credentials = NOTHING
 ) -> None:
-    """Return once the health service at `address` says NOT_SERVING. Bound it yourself."""
-    await _wait_for_health(address, NOT_SERVING, credentials)
-
-
-async def _wait_for_health(address: str, wanted: int, credentials: Credentials) -> None:
+    """Return once the health service at `address` says `wanted`. Bound it yourself."""
     over_tls = credentials.channel_credentials()
     async with (
         grpc.aio.insecure_channel(address)

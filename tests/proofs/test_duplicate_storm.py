@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from random import Random
 
 import asyncpg
 import pytest
 
 from tandem.client import AsyncClient, Deadlines, Outcome, Spec, request_id_from
-from tandem.pair import ANY_PORT, Logins, Pair
-from tandem.postgres.bootstrap import DATABASE, prepare
+from tandem.pair import ANY_PORT, Pair
+from tandem.postgres.bootstrap import DATABASE
 from tandem.postgres.connect import connected
-from tandem.postgres.embedded import EmbeddedPostgres
-from tandem.postgres.migrate import migrate
-from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
-from tests.support.cluster import APPLICATION, PASSWORDS, Cluster, reachable_folder
+from tandem.postgres.roles import OWNER
+from tests.support.cluster import APPLICATION
+from tests.support.lonely_server import LonelyServer, lonely_server
 from tests.support.postgres_log import PostgresLog
-from tests.support.service_logs import ServiceLogs
 
 JSON_LOG = {"TANDEM_LOG": "json"}
 
@@ -43,50 +39,18 @@ JOIN tandem.task_status AS s ON s.task_id = t.task_id
 COUNT_TASKS = "SELECT count(*) FROM tandem.tasks"
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Two creators as processes, on a server that may be restarted."""
-
-    postgres: EmbeddedPostgres
-    cluster: Cluster
-    pair: Pair
-    logs: ServiceLogs
-
-    async def kill_and_restart_a_creator(self) -> None:
-        address = self.pair.creators[0].address
-        await self.pair.creators[0].kill()
-        await self.pair.start_creators([address], environ=JSON_LOG)
-
-    async def restart_the_database(self) -> None:
-        await asyncio.to_thread(self.postgres.stop)
-        await asyncio.to_thread(self.postgres.start)
-
-
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    with reachable_folder() as folder:
-        postgres = EmbeddedPostgres(folder, settings={"fsync": "off"})
-        await asyncio.to_thread(postgres.start)
-        try:
-            async with _creators(postgres) as running:
-                yield running
-        finally:
-            await asyncio.to_thread(postgres.stop)
+async def server() -> AsyncIterator[LonelyServer]:
+    """With two creators as processes."""
+    async with lonely_server(handlers="none:none") as server:
+        await server.pair.start_creators([ANY_PORT] * 2, environ=JSON_LOG)
+        yield server
 
 
-@asynccontextmanager
-async def _creators(postgres: EmbeddedPostgres) -> AsyncIterator[Site]:
-    cluster = Cluster(admin_url=postgres.admin_url(), log=postgres.log)
-    await prepare(cluster.admin_url, PASSWORDS)
-    await migrate(cluster.url(OWNER, DATABASE))
-    logins = Logins(
-        creator_url=cluster.url(CREATOR, DATABASE),
-        processor_url=cluster.url(PROCESSOR, DATABASE),
-    )
-    logs = ServiceLogs()
-    async with Pair(logins, handlers="none:none", on_line=logs.add) as pair:
-        await pair.start_creators([ANY_PORT] * 2, environ=JSON_LOG)
-        yield Site(postgres, cluster, pair, logs)
+async def kill_and_restart_a_creator(pair: Pair) -> None:
+    address = pair.creators[0].address
+    await pair.creators[0].kill()
+    await pair.start_creators([address], environ=JSON_LOG)
 
 
 class Storm:
@@ -119,26 +83,29 @@ class Storm:
 
 
 @pytest.mark.timeout(240)
-async def test_p1_20_000_calls_for_50_tasks_make_50_whatever_dies(site: Site) -> None:
-    log = PostgresLog(site.cluster.log)
+async def test_p1_20_000_calls_for_50_tasks_make_50_whatever_dies(
+    server: LonelyServer,
+) -> None:
+    log = PostgresLog(server.cluster.log)
     deadlines = Deadlines(single=10.0)
-    async with AsyncClient(site.pair.creator_address, deadlines=deadlines) as client:
+    async with AsyncClient(server.pair.creator_address, deadlines=deadlines) as client:
         storm = Storm(client)
         killed, restarted = storm.after(KILL_AFTER), storm.after(RESTART_AFTER)
         async with asyncio.TaskGroup() as callers:
             for _ in range(CALLERS):
                 callers.create_task(storm.call())
             await killed.wait()
-            await site.kill_and_restart_a_creator()
+            await kill_and_restart_a_creator(server.pair)
             await restarted.wait()
-            await site.restart_the_database()
+            await server.stop()
+            await server.start()
 
     async with connected(
-        site.cluster.url(OWNER, DATABASE), application_name=APPLICATION
+        server.cluster.url(OWNER, DATABASE), application_name=APPLICATION
     ) as owner:
         assert await owner.fetchval(COUNT_TASKS) == IDS
         stored = _pairs(await owner.fetch(ROWS))
-    assert site.logs.having(level="error") == []
+    assert server.logs.having(level="error") == []
     assert len(storm.told) == CALLS
     assert set(storm.told) == stored
     assert {request_id for request_id, _ in stored} == {

@@ -79,6 +79,29 @@ async def test_what_was_made_before_the_creator_went_is_struck_off_the_rest_stay
     assert await owner_pool.fetchval(COUNT) == 3
 
 
+LONGEST = 64 * 1024
+
+
+async def test_p1_rows_that_are_too_long_together_are_all_created(
+    owner_pool: asyncpg.Pool, database: Database, tmp_path: Path
+) -> None:
+    shop = sqlite_shop(tmp_path)
+    short = [a_spec(n, payload={"text": "x" * 2_000}) for n in range(60)]
+    ids = [await shop.save(n, spec) for n, spec in enumerate(short)]
+    too_long = await shop.save(99, a_spec(99, payload={"text": "x" * (LONGEST - 20)}))
+
+    async with running_proxy() as path:
+        access = {"caller_message_bytes": LONGEST}
+        async with served(database.creator_url, proxy=path, access=access):
+            relayed = await shop.relay(path.address)
+
+    assert list(await tasks(owner_pool)) == ids
+    assert [each.request_id for each in relayed.set_aside] == [too_long]
+    [(left, _, error)] = await shop.rows()
+    assert left == too_long
+    assert "larger than max" in error
+
+
 class Meeting(Client):
     """It sends a batch only when so many others are about to send theirs."""
 

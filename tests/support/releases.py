@@ -16,7 +16,7 @@ FOLDERS: Final = ("shared", "services/creator", "services/processor")
 LIMIT: Final = 60
 
 SHALLOW: Final = (
-    "commit {commit}, of an earlier release, is not here: clone the repository with all"
+    "commit {commit}, of an earlier version, is not here: clone the repository with all"
     " of its history (`git fetch --unshallow` completes a shallow clone)"
 )
 

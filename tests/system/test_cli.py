@@ -194,6 +194,11 @@ async def test_a_refusal_is_one_line_with_its_reason_and_exit_code_1(
         (["demo", "--folder", "/none"], "/none"),
         (["up", "--data", "/dev/null"], "cannot use /dev/null: File exists"),
         (["--creator", "a:1,b:2", "stream"], "--creator"),
+        (["prune", "--creator", "a:1", "--dry-run"], "--creator"),
+        (["--creator", "a:1", "prune", "--dry-run"], "prune takes no --creator"),
+        (["--processor", "a:1", "key", "list"], "key takes no --processor"),
+        (["processor", "--processor", "a:1"], "--processor"),
+        (["--json", "creator"], "creator takes no --json"),
     ],
 )
 async def test_bad_usage_is_one_line_and_exit_code_2(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +11,17 @@ import grpc
 import pytest
 
 from tandem.client import reason_of
-from tandem.health import wait_until_not_serving, wait_until_serving
-from tandem.pair import ANY_PORT, Logins, Pair
-from tandem.postgres.bootstrap import DATABASE, prepare
-from tandem.postgres.embedded import EmbeddedPostgres
-from tandem.postgres.migrate import migrate
-from tandem.postgres.roles import CREATOR, OWNER, PROCESSOR
+from tandem.health import wait_until_serving
+from tandem.pair import ANY_PORT, Pair
 from tandem.v1 import creator_pb2, processor_pb2
 from tandem.v1.creator_pb2_grpc import CreatorServiceStub
 from tandem.v1.processor_pb2_grpc import ProcessorServiceStub
-from tests.support.cluster import PASSWORDS, Cluster, reachable_folder
 from tests.support.creator import a_new_id, a_request
+from tests.support.lonely_server import (
+    LonelyServer,
+    lonely_server,
+    wait_until_not_serving,
+)
 from tests.support.running_pair import handlers_path
 from tests.support.scrapes import ANY_PORT as METRICS_ANYWHERE
 from tests.support.scrapes import scrape_of
@@ -36,24 +35,30 @@ LIMIT = 30.0
 class Lonely:
     """One service of each kind, on a server that a test may stop."""
 
-    postgres: EmbeddedPostgres
-    pair: Pair
-    logs: ServiceLogs
+    server: LonelyServer
     creator: Any
     processor: Any
+
+    @property
+    def pair(self) -> Pair:
+        return self.server.pair
+
+    @property
+    def logs(self) -> ServiceLogs:
+        return self.server.logs
 
     @property
     def addresses(self) -> tuple[str, str]:
         return self.pair.creators[0].address, self.pair.processors[0].address
 
     async def go_away(self) -> None:
-        await asyncio.to_thread(self.postgres.stop)
+        await self.server.stop()
         async with asyncio.timeout(LIMIT):
             for address in self.addresses:
                 await wait_until_not_serving(address)
 
     async def come_back(self) -> None:
-        await asyncio.to_thread(self.postgres.start)
+        await self.server.start()
         async with asyncio.timeout(LIMIT):
             for address in self.addresses:
                 await wait_until_serving(address)
@@ -61,27 +66,8 @@ class Lonely:
 
 @pytest.fixture
 async def lonely() -> AsyncIterator[Lonely]:
-    with reachable_folder() as folder:
-        postgres = EmbeddedPostgres(folder, settings={"fsync": "off"})
-        await asyncio.to_thread(postgres.start)
-        try:
-            async with _services(postgres) as services:
-                yield services
-        finally:
-            await asyncio.to_thread(postgres.stop)
-
-
-@asynccontextmanager
-async def _services(postgres: EmbeddedPostgres) -> AsyncIterator[Lonely]:
-    cluster = Cluster(admin_url=postgres.admin_url(), log=postgres.log)
-    await prepare(cluster.admin_url, PASSWORDS)
-    await migrate(cluster.url(OWNER, DATABASE))
-    logins = Logins(
-        creator_url=cluster.url(CREATOR, DATABASE),
-        processor_url=cluster.url(PROCESSOR, DATABASE),
-    )
-    logs = ServiceLogs()
-    async with Pair(logins, handlers=HANDLERS, on_line=logs.add) as pair:
+    async with lonely_server(handlers=HANDLERS) as server:
+        pair = server.pair
         await pair.start_creators([ANY_PORT], environ=METRICS_ANYWHERE)
         environ = {**METRICS_ANYWHERE, "PYTHONPATH": handlers_path()}
         await pair.start_processors([ANY_PORT], environ=environ)
@@ -90,11 +76,7 @@ async def _services(postgres: EmbeddedPostgres) -> AsyncIterator[Lonely]:
             grpc.aio.insecure_channel(pair.processor_address) as processors,
         ):
             yield Lonely(
-                postgres,
-                pair,
-                logs,
-                CreatorServiceStub(creators),
-                ProcessorServiceStub(processors),
+                server, CreatorServiceStub(creators), ProcessorServiceStub(processors)
             )
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from tandem.client import AsyncClient, Outcome, Spec
 from tandem.errors import ResumeTokenExpired
-from tandem.health import wait_until_not_serving, wait_until_serving
+from tandem.health import wait_until_serving
 from tandem.v1 import creator_pb2 as pb
 from tandem.v1 import processor_pb2, task_pb2
 from tests.support.creator import a_new_id, a_request
 from tests.support.creator import reason_of as refusal_of
 from tests.support.gates import Gate, standing_gate
+from tests.support.lonely_server import wait_until_not_serving
 from tests.support.running_pair import HASTE, RunningPair, running_pair
 from tests.support.standby import Servers, ask, primary_and_standby
 from tests.support.until import until

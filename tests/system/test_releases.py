@@ -1,4 +1,4 @@
-"""Services of earlier releases on today's schema, alone and beside today's services.
+"""Services of earlier versions on today's schema, alone and beside today's services.
 
 A release is rolled out schema first, then process by process: whatever was current
 when the migrations ran has to go on, and to start again, until it is replaced.
@@ -49,14 +49,14 @@ LIMIT: Final = 30.0
 def earlier(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The source of an earlier release."""
+    """The source of an earlier version, from before the first release."""
     source = tmp_path_factory.mktemp("release")
     unpack(request.param, source)
     return source
 
 
 class Services:
-    """Creators and processors in the order they were started, of any release."""
+    """Creators and processors in the order they were started, of any version."""
 
     def __init__(self, pair: Pair, channels: AsyncExitStack, logs: ServiceLogs) -> None:
         self.logs = logs

@@ -24,7 +24,13 @@ from tandem.client import (
     TimedOut,
     request_id_from,
 )
-from tandem.errors import InvalidRequest, Overloaded, RequestIdReused, TandemError
+from tandem.errors import (
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    RequestIdReused,
+    TandemError,
+)
 from tandem.outbox import Failed, Outbox, Relay, Relayed, statements
 from tandem.outbox.paramstyles import given, style_of, written
 from tandem.outbox.recorded import Recorded
@@ -47,12 +53,19 @@ WHOLE = Spec(
 
 AWAY = [
     Overloaded("too many"),
+    RateLimited("too often"),
+    CallFailed("later", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="NEWER"),
     TimedOut("late", code=grpc.StatusCode.DEADLINE_EXCEEDED),
     CallFailed("who?", code=grpc.StatusCode.UNAUTHENTICATED),
     InvalidCredentials("no token"),
 ]
 UNEXPLAINED = CallFailed("boom", code=grpc.StatusCode.INTERNAL)
 REFUSED = RequestIdReused("spent")
+TOO_LONG = CallFailed(
+    "SERVER: Received message larger than max (70000 vs. 65536)",
+    code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+EXHAUSTED = CallFailed("quota", code=grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 def a_row(**values: Any) -> Recorded:
@@ -199,6 +212,44 @@ def test_p10_a_refused_row_is_found_and_its_neighbours_keep_their_order(
         (ids[at], "REQUEST_ID_REUSED: spent")
     ]
     assert len(sent) <= 7
+
+
+def test_p1_a_message_that_is_too_long_is_halved_and_goes_on() -> None:
+    rows = [a_row() for _ in range(5)]
+    round_ = Round(rows, limit=100)
+
+    for requests in round_.sends():
+        if len(requests) > 2:
+            round_.failed(requests, TOO_LONG)
+        else:
+            round_.made(requests, [made(each.request_id) for each in requests])
+
+    created = [each.request_id for each in round_.ended().created]
+    assert created == [row.request_id for row in rows]
+
+
+def test_a_row_that_is_too_long_alone_is_set_aside_at_once() -> None:
+    rows = [a_row() for _ in range(3)]
+    long, *others = (row.request_id for row in rows)
+
+    round_, _ = sent_by(rows, {long: TOO_LONG})
+
+    relayed = round_.ended()
+    assert [each.request_id for each in relayed.created] == others
+    assert [each.request_id for each in relayed.set_aside] == [long]
+    assert "RESOURCE_EXHAUSTED: SERVER: Received" in relayed.set_aside[0].error
+
+
+def test_what_is_exhausted_without_a_reason_is_tried_again_behind_the_others() -> None:
+    rows = [a_row() for _ in range(3)]
+    first, *others = (row.request_id for row in rows)
+
+    round_, _ = sent_by(rows, {first: EXHAUSTED})
+
+    relayed = round_.ended()
+    assert [each.request_id for each in relayed.created] == others
+    assert [each.request_id for each in relayed.failed] == [first]
+    assert relayed.set_aside == []
 
 
 @pytest.mark.parametrize("failure", AWAY, ids=lambda failure: type(failure).__name__)

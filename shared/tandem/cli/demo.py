@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tandem import logs
 from tandem.cli.interrupting import until_interrupted
-from tandem.cli.options import common, common_options
+from tandem.cli.options import common, takes
 from tandem.cli.output import console, print_json
 from tandem.cli.show import showing
 from tandem.demo.articles import find_articles, own_articles
@@ -48,7 +48,7 @@ LIMIT: Final = 300.0
     show_default=True,
     help="Seconds until what is not published counts as lost.",
 )
-@common_options
+@takes("json")
 @click.pass_context
 def demo(
     context: click.Context, *, folder: Path | None, output: Path, limit: float

@@ -20,7 +20,7 @@ from tandem.authentication.key_store import StoredKey
 from tandem.authentication.key_text import new_key
 from tandem.cli import folders
 from tandem.cli.failures import CallFailed
-from tandem.cli.options import common, common_options
+from tandem.cli.options import common, takes
 from tandem.cli.output import console, print_json
 from tandem.cli.parameters import ScopeType, Span
 from tandem.postgres.connect import connected
@@ -48,7 +48,7 @@ owner_option = click.option(
 
 
 @click.group()
-@common_options
+@takes("json")
 def key() -> None:
     """Make and revoke the API keys of callers."""
 
@@ -65,7 +65,7 @@ def key() -> None:
 )
 @click.option("--expires-in", type=Span(), metavar="SPAN", help="90d, say.")
 @login_options
-@common_options
+@takes("json")
 @click.pass_context
 def create(
     context: click.Context,
@@ -98,7 +98,7 @@ def create(
 
 @key.command(name="list")
 @login_options
-@common_options
+@takes("json")
 @click.pass_context
 def list_(context: click.Context, /, *, owner_url: str | None, data: Path) -> None:
     """Show all keys, without their secrets."""
@@ -118,7 +118,7 @@ def list_(context: click.Context, /, *, owner_url: str | None, data: Path) -> No
 @key.command()
 @click.argument("key_id")
 @login_options
-@common_options
+@takes("json")
 @click.pass_context
 def revoke(
     context: click.Context, /, key_id: str, *, owner_url: str | None, data: Path

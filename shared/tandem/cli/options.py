@@ -1,10 +1,12 @@
-"""Options that every command takes, before or after its name."""
+"""Options of many commands, before or after their names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Final
 
 import click
 
@@ -25,13 +27,6 @@ class Common:
 def common(context: click.Context) -> Common:
     """The one instance of this command line."""
     return context.find_root().ensure_object(Common)
-
-
-def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--json`, `--creator` and `--processor`, in any place."""
-    for option in (json_option, creator_option, processor_option):
-        function = option(function)
-    return function
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -70,3 +65,36 @@ processor_option = click.option(
     callback=_keep,
     help=f"Where processors listen.  [default: {PROCESSOR_ADDRESS}]",
 )
+
+_OPTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
+    {"json": json_option, "creator": creator_option, "processor": processor_option}
+)
+
+
+def takes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Those of `--json`, `--creator` and `--processor` that a command obeys, in any place.
+
+    One of the others that is typed before its name is refused.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def obeying(*args: Any, **options: Any) -> Any:
+            _refuse_others(click.get_current_context(), names)
+            return function(*args, **options)
+
+        for name in names:
+            obeying = _OPTIONS[name](obeying)
+        return obeying
+
+    return decorate
+
+
+def _refuse_others(context: click.Context, names: Sequence[str]) -> None:
+    root = context.find_root()
+    for name in _OPTIONS.keys() - set(names):
+        if root.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{context.command_path} takes no --{name}", context)
+
+
+common_options = takes("json", "creator", "processor")

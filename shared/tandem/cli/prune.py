@@ -16,7 +16,7 @@ import click
 from tandem import limits, logs
 from tandem.cli import folders
 from tandem.cli.interrupting import until_interrupted
-from tandem.cli.options import common, common_options
+from tandem.cli.options import common, takes
 from tandem.cli.output import print_json
 from tandem.cli.parameters import Span
 from tandem.pruning.janitor import BATCH, Pruned
@@ -96,7 +96,7 @@ def retention_of(strip_after: timedelta, delete_after: timedelta) -> Retention:
     help="The login of tandem_janitor.  [default: that of --data]",
 )
 @folders.data_option("The folder of `tandem up`, whether that runs or not.")
-@common_options
+@takes("json")
 @click.pass_context
 def prune(
     context: click.Context,

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from tandem import logs
-from tandem.cli.options import common, common_options
+from tandem.cli.options import common, takes
 from tandem.cli.output import print_json
 from tandem.postgres.bootstrap import DATABASE, prepare
 from tandem.postgres.migrate import migrate as apply_migrations
@@ -39,7 +39,7 @@ PASSWORD_VARIABLES: Final = {
     help="The login of tandem_owner: only migrates.",
 )
 @click.option("--database", default=DATABASE, show_default=True)
-@common_options
+@takes("json")
 @click.pass_context
 def migrate(
     context: click.Context,
@@ -74,7 +74,7 @@ def migrate(
 @click.option("--grace", type=float, help="Seconds for calls in flight at a stop.")
 @click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus.")
 @click.option("--log", type=click.Choice(["json", "console"]))
-@common_options
+@takes()
 def creator(**settings: Any) -> NoReturn:
     """Run a creator. What is not given is read from TANDEM_* in the environment."""
     _become(Service.CREATOR, settings)
@@ -92,7 +92,7 @@ def creator(**settings: Any) -> NoReturn:
 @click.option("--grace", type=float, help="Seconds for handlers at a stop.")
 @click.option("--metrics-listen", metavar="HOST:PORT", help="For Prometheus.")
 @click.option("--log", type=click.Choice(["json", "console"]))
-@common_options
+@takes("creator")
 @click.pass_context
 def processor(context: click.Context, /, **settings: Any) -> NoReturn:
     """Run a processor. What is not given is read from TANDEM_* in the environment."""

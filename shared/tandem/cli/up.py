@@ -20,7 +20,7 @@ from tandem.cli.failures import ServiceEnded
 from tandem.cli.folders import data_option
 from tandem.cli.hourly import pruned_hourly
 from tandem.cli.interrupting import until_interrupted
-from tandem.cli.options import common, common_options
+from tandem.cli.options import common, takes
 from tandem.cli.prune import retention_of, retention_options
 from tandem.database import embedded_end, ready_database
 from tandem.happening import first_of
@@ -84,7 +84,7 @@ class Plan:
     help="Repeat it for more processors.",
 )
 @retention_options
-@common_options
+@takes("json")
 @click.pass_context
 def up(
     context: click.Context,

@@ -38,10 +38,12 @@ _AWAY: Final = frozenset(
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.ABORTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.UNAUTHENTICATED,
     }
 )
+
+_TOO_LONG: Final = "larger than max"
+"""What gRPC says, without any reason of Tandem's, of a message above the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Round:
         self, sent: Sequence[creator_pb2.CreateTaskRequest], failure: TandemError
     ) -> None:
         """The last ones were not made."""
-        if failure.code in _AWAY:
+        if _is_away(failure):
             self._failure = failure
             self._todo.clear()
         elif len(sent) > 1:
@@ -150,7 +152,7 @@ class Round:
     def _judge(self, request_id: str, failure: TandemError) -> None:
         error = f"{failure.reason or failure.code.name}: {failure}"
         is_last = self._rows[request_id].attempts + 1 >= MAX_ATTEMPTS
-        if failure.code in _REFUSED or is_last:
+        if _is_refused(failure) or is_last:
             self._set_aside(request_id, error)
         else:
             self._relayed.failed.append(Failed(request_id, error))
@@ -184,3 +186,14 @@ class Round:
 
     def _key(self, request_id: str) -> str:
         return self._rows[request_id].key
+
+
+def _is_away(failure: TandemError) -> bool:
+    # The same code with no reason may be of gRPC, and of this one message's length.
+    is_busy = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and failure.reason
+    return failure.code in _AWAY or bool(is_busy)
+
+
+def _is_refused(failure: TandemError) -> bool:
+    is_exhausted = failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return failure.code in _REFUSED or (is_exhausted and _TOO_LONG in str(failure))

@@ -315,7 +315,7 @@ class TaskStatus(_message.Message):
         STATE_CANCELLED: TaskStatus._State.ValueType  # 5
         """Stopped by CancelTask. Final, but for RetryTask."""
         STATE_SUSPENDED: TaskStatus._State.ValueType  # 6
-        """Waits for a decision, and holds no processor meanwhile."""
+        """Reserved; nothing sets it yet. Waits for a decision, and holds no processor meanwhile."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """A task's place in its life. States may be added: treat one that you do not know as not final."""
@@ -333,7 +333,7 @@ class TaskStatus(_message.Message):
     STATE_CANCELLED: TaskStatus.State.ValueType  # 5
     """Stopped by CancelTask. Final, but for RetryTask."""
     STATE_SUSPENDED: TaskStatus.State.ValueType  # 6
-    """Waits for a decision, and holds no processor meanwhile."""
+    """Reserved; nothing sets it yet. Waits for a decision, and holds no processor meanwhile."""
 
     @_typing.final
     class AnnotationsEntry(_message.Message):
