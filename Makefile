@@ -22,6 +22,10 @@ DEV := $(VENV)/.dev-$(call digest,$(DEV_LOCKS))
 # What the schemas of Kubernetes judge: not kustomize's files, nor the adapter's.
 MANIFESTS := $(filter-out %/kustomization.yaml %/adapter.yaml,$(wildcard deploy/kubernetes/*.yaml deploy/kubernetes/*/*.yaml))
 OLDEST_KUBERNETES := 1.30
+KUSTOMIZED := $(dir $(wildcard deploy/kubernetes/*/kustomization.yaml))
+
+# As in the tests: what is missing is said, and fails where TANDEM_REQUIRE_TOOLS is set.
+without = { echo "$(1) is not on the PATH: $(2) goes unchecked" >&2; [[ -z "$${TANDEM_REQUIRE_TOOLS:-}" ]]; }
 
 CONTRACT := protos/released/tandem-v1.binpb
 
@@ -96,9 +100,13 @@ check-deploy: $(DEV)  ## Check the image, compose, Kubernetes and Prometheus fil
 	hadolint Dockerfile
 	kubernetes-validate --strict --quiet -k $(OLDEST_KUBERNETES) $(MANIFESTS)
 	kubernetes-validate --strict --quiet $(MANIFESTS)
+	@if command -v kustomize >/dev/null; then for folder in $(KUSTOMIZED); do \
+	kustomize build $$folder | kubernetes-validate --strict --quiet -k $(OLDEST_KUBERNETES) /dev/stdin; \
+	kustomize build $$folder | kubernetes-validate --strict --quiet /dev/stdin; done; \
+	else $(call without,kustomize,kustomization.yaml of each folder); fi
 	@if command -v promtool >/dev/null; then promtool check config deploy/prometheus/prometheus.yml; \
-	else echo "promtool is not on the PATH: deploy/prometheus goes unchecked"; fi
-	shellcheck .ci/run tools/make_venv tools/fill_venv
+	else $(call without,promtool,deploy/prometheus); fi
+	shellcheck .ci/run tools/first_screen tools/make_venv tools/fill_venv
 
 .PHONY: mutants
 mutants: $(DEV)  ## Break each promise in a copy, and demand that its tests notice

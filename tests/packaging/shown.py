@@ -11,6 +11,10 @@ BESIDE_UP: Final = f"{SHOWN}::test_the_readme_s_commands_do_what_they_say_beside
 MAKE_UP: Final = f"{SHOWN}::test_make_up_leads_to_a_processed_task"
 OVER_TLS: Final = f"{SHOWN}::test_a_creator_and_its_probe_start_over_tls_as_shown"
 ENV_FILE: Final = f"{SHOWN}::test_the_passwords_of_compose_are_made_as_shown"
+COMPOSE_KEYS: Final = (
+    "tests/system/test_deployed.py"
+    "::test_compose_s_pair_asks_for_keys_that_are_made_as_shown"
+)
 PRUNED: Final = f"{SHOWN}::test_pruning_runs_as_shown"
 KEYED: Final = f"{SHOWN}::test_a_key_is_made_and_asked_for_and_shown_as_the_page_says"
 
@@ -90,6 +94,7 @@ RUN: Final[Mapping[str, Mapping[str, str]]] = {
     "docs/client.md": {"pip install *": FROM_A_CLONE},
     "docs/deployment.md": {
         "umask 077; *": ENV_FILE,
+        "key=*": COMPOSE_KEYS,
         "python -m tandem.health *": OVER_TLS,
     },
     "docs/guides.md": {
@@ -170,6 +175,7 @@ NOT_RUN: Final[Mapping[str, Mapping[str, str]]] = {
         "docker compose up": NEEDS_DOCKER,
         "docker compose build": NEEDS_DOCKER,
         "docker compose up --detach": NEEDS_DOCKER,
+        "docker compose run --rm key *": NEEDS_DOCKER,
         "kubectl apply --filename deploy/kubernetes/base/namespace.yaml": NEEDS_A_CLUSTER,
         "kubectl apply --filename ~/tandem-secrets.yaml": NEEDS_A_CLUSTER,
         "kubectl --namespace tandem delete job migrate *": NEEDS_A_CLUSTER,

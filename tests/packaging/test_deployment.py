@@ -37,7 +37,12 @@ SERVING: dict[str, type[CreatorSettings | ProcessorSettings]] = {
     "processor-1": ProcessorSettings,
     "processor-2": ProcessorSettings,
 }
-OURS = {*SERVING, "migrate", "prune"}
+OURS = {*SERVING, "migrate", "key", "prune"}
+LOGINS = {
+    **{name: name.partition("-")[0] for name in SERVING},
+    "key": "owner",
+    "prune": "janitor",
+}
 
 
 def test_the_deploy_files_are_what_their_tools_accept() -> None:
@@ -65,17 +70,39 @@ def test_a_service_is_told_only_what_it_understands_and_may_listen(name: str) ->
     assert_may_serve_in_the_clear(SERVING[name], told)
 
 
+@pytest.mark.parametrize("name", SERVING)
+def test_keys_are_asked_for_at_every_service_once_they_are_at_one(name: str) -> None:
+    kind = SERVING[name]
+    by_default, asked = (
+        kind.from_environ(compose_environment(name, {**GIVEN, **more})).auth
+        for more in ({}, {"TANDEM_AUTH": "key"})
+    )
+
+    assert (by_default, asked) == ((), ("key",))
+
+
+def test_an_empty_token_of_a_processor_counts_as_none() -> None:
+    none, one = (
+        ProcessorSettings.from_environ(
+            compose_environment("processor-1", {**GIVEN, **more})
+        ).credentials
+        for more in ({}, {"TANDEM_CLIENT_TOKEN": "secret"})
+    )
+
+    assert (none.metadata(), one.token) == ((), "secret")
+
+
 def test_migrate_is_given_every_role_s_password() -> None:
     wanted = {f"TANDEM_{role.name.upper()}_PASSWORD" for role in fields(Passwords)}
 
     assert wanted <= compose_environment("migrate", GIVEN).keys()
 
 
-@pytest.mark.parametrize("name", [*SERVING, "prune"])
+@pytest.mark.parametrize("name", LOGINS)
 def test_a_service_logs_in_as_itself_and_knows_no_other_secret(name: str) -> None:
     told = compose_environment(name, GIVEN)
-    role = "janitor" if name == "prune" else name.split("-", maxsplit=1)[0]
-    url = told.get("TANDEM_DATABASE_URL") or told["TANDEM_JANITOR_URL"]
+    role = LOGINS[name]
+    [url] = [value for key, value in told.items() if key.endswith("_URL")]
 
     assert urlsplit(url).username == f"tandem_{role}"
     assert urlsplit(url).password == f"{role}-secret"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.support.creator import a_new_id, a_request
 from tests.support.running_pair import RunningPair, running_pair
 from tests.support.scrapes import ANY_PORT, Scrape, scrape_of
 from tests.support.service_logs import ServiceLogs
+from tests.support.tools import needs
 from tests.support.until import until
 from tests.system.conftest import HANDLERS
 
@@ -218,7 +218,7 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert set(rule["annotations"]) == {"summary", "action"}
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not on the PATH")
+@needs("promtool")
 def test_the_rules_record_and_the_alerts_fire_when_they_should() -> None:
     tests = [ALERTS.with_name(f"{name}_test.yml") for name in ("alerts", "recording")]
     checked = run("promtool", "check", "rules", ALERTS, RECORDING)

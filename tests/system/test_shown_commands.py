@@ -338,7 +338,8 @@ async def test_pruning_runs_as_shown(database: Database) -> None:
 
 @needs("openssl")
 async def test_the_passwords_of_compose_are_made_as_shown(tmp_path: Path) -> None:
-    ended = await shell(command("docs/deployment.md", "umask"), folder=tmp_path)
+    text = command("docs/deployment.md", "umask")
+    ended = await shell(text, folder=tmp_path)
 
     assert ended.code == 0, ended
     file = tmp_path / ".env"
@@ -348,6 +349,23 @@ async def test_the_passwords_of_compose_are_made_as_shown(tmp_path: Path) -> Non
     assert set(made) == set(re.findall(r"TANDEM_\w+_PASSWORD\b", compose))
     assert all(re.fullmatch(r"[0-9a-f]{48}", password) for password in made.values())
     assert len(set(made.values())) == len(made)
+
+
+@needs("openssl")
+async def test_what_is_in_the_file_of_compose_before_stays_there(
+    tmp_path: Path,
+) -> None:
+    text = command("docs/deployment.md", "umask")
+    file = tmp_path / ".env"
+    file.write_text("TANDEM_HANDLERS=mine:handlers\n")
+    await shell(text, folder=tmp_path)
+    once = file.read_text()
+    ended = await shell(text, folder=tmp_path)
+
+    assert ended.code == 0, ended
+    assert file.read_text() == once
+    first, *passwords = once.splitlines()
+    assert (first, len(passwords)) == ("TANDEM_HANDLERS=mine:handlers", 6)
 
 
 def _with_url(text: str, login: str, url: str) -> str:
