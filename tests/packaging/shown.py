@@ -140,6 +140,7 @@ RUN: Final[Mapping[str, Mapping[str, str]]] = {
         "python -m tandem.health *": OVER_TLS,
     },
     "docs/traces.md": {
+        "pip install *": FROM_A_CLONE,
         "TANDEM_TRACES=true * tandem creator": (
             f"{SHOWN}::test_a_creator_s_trace_begins_with_its_caller_as_shown"
         ),
