@@ -241,8 +241,11 @@ class Life:
         log.info("draining", running=len(self.runner.running))
         for intake in self._intakes:
             intake.drain()
+        # One grace for both: whoever stops the process counts on it.
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._settings.grace
         await self._claimer.close(self._settings.grace)
-        await self.runner.drain(self._settings.grace)
+        await self.runner.drain(max(end - clock(), 0))
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 left = await members.leave(self._pool, self.processor_id)
