@@ -192,11 +192,8 @@ class Attempt:
             self._watcher.attempt_ended(self, ending)
 
     def _launch_async(self) -> None:
-        context = Context(
-            **self._facts(),
-            desk=BridgedDesk(self.desk, self._here.loop),
-            cancelled=asyncio.Event(),
-        )
+        desk = BridgedDesk(self.desk, self._here.loop)
+        context = Context(claimed=self.claimed, log=self._log, desk=desk)
         self._cancel = partial(self._there.call, self._cancel_async, context)
         # Its lines are of this processor, and its task is known by this context.
         self._there.call(copy_context().run, self._start_async, context)
@@ -227,7 +224,11 @@ class Attempt:
     def _launch_blocking(self) -> None:
         cancelled = threading.Event()
         context = BlockingContext(
-            **self._facts(), desk=self.desk, cancelled=cancelled, loop=self._here.loop
+            claimed=self.claimed,
+            log=self._log,
+            desk=self.desk,
+            cancelled=cancelled,
+            loop=self._here.loop,
         )
         self._cancel = cancelled.set
         in_thread(self._run_blocking, context)
@@ -240,23 +241,6 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - all of it is the handler's
             ending = Raised(error)
         self._here.call(self._note, ending)
-
-    def _facts(self) -> dict[str, Any]:
-        claimed = self.claimed
-        return {
-            "task_id": str(claimed.task_id),
-            "request_id": str(claimed.request_id),
-            "project": claimed.project,
-            "type": claimed.type,
-            "payload_text": claimed.payload or "{}",
-            "attempt": claimed.attempt,
-            "claim": claimed.claim,
-            "labels_text": claimed.labels or "{}",
-            "title": claimed.title or "",
-            "external_id": claimed.external_id or "",
-            "trace_context": claimed.trace_context or "",
-            "log": self._log,
-        }
 
 
 def _nothing() -> None:

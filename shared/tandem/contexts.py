@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from tandem import spans
+from tandem.outcomes import Claimed
 from tandem.threads import in_thread
 from tandem.traceparents import current_traceparent
 
@@ -80,35 +81,58 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    task_id: str
-    request_id: str
-    project: str
-    type: str
-    payload_text: str
-    """JSON."""
+    # Facts are read from it when they are asked for: few handlers need them all.
+    claimed: Claimed
+    """The task as it was claimed, in the forms that the database has for it."""
 
-    attempt: int
-    claim: int
-    labels_text: str
-    """JSON."""
-
-    title: str
-    external_id: str
     log: Logger
     desk: Desk
-    trace_context: str = ""
-    """The traceparent of the call that created the task."""
+
+    @property
+    def task_id(self) -> str:
+        return str(self.claimed.task_id)
+
+    @property
+    def request_id(self) -> str:
+        return str(self.claimed.request_id)
+
+    @property
+    def project(self) -> str:
+        return self.claimed.project
+
+    @property
+    def type(self) -> str:
+        return self.claimed.type
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        return self.claimed.attempt
+
+    @property
+    def claim(self) -> int:
+        return self.claimed.claim
+
+    @property
+    def title(self) -> str:
+        """Empty if the caller gave none."""
+        return self.claimed.title or ""
+
+    @property
+    def external_id(self) -> str:
+        """Empty if the caller gave none."""
+        return self.claimed.external_id or ""
 
     @cached_property
     def payload(self) -> dict[str, Any]:
         """As the caller gave it; empty if it gave none."""
-        payload: dict[str, Any] = json.loads(self.payload_text)
+        payload: dict[str, Any] = json.loads(self.claimed.payload or "{}")
         return payload
 
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """As the caller gave them."""
-        labels: dict[str, str] = json.loads(self.labels_text)
+        labels: dict[str, str] = json.loads(self.claimed.labels or "{}")
         return labels
 
     @property
@@ -123,15 +147,17 @@ class _Facts:
         It is of the stage or the attempt that runs here where traces are exported,
         else of the call that created the task, and empty if that sent none.
         """
-        return current_traceparent() or self.trace_context
+        return current_traceparent() or self.claimed.trace_context or ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context(_Facts):
     """What an async handler gets."""
 
-    cancelled: asyncio.Event
-    """Set just before the handler is cancelled."""
+    @cached_property
+    def cancelled(self) -> asyncio.Event:
+        """Set just before the handler is cancelled."""
+        return asyncio.Event()
 
     async def stage(
         self,
