@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tandem.errors import LeaseLost, StoreRefused
+from tandem.errors import LeaseLost, StoreRefused, TandemError
 from tandem.outcomes import given_back
 from tandem_processor.reporter import Reporter
 from tests.support.cluster import Database
@@ -66,6 +66,29 @@ async def test_p10_a_value_that_the_database_refuses_costs_no_neighbour(
     assert isinstance(refused, StoreRefused)
     assert (await status(processor_pool, good.task_id))["state"] == "SUCCEEDED"
     assert (await status(processor_pool, bad.task_id))["state"] == "RUNNING"
+
+
+async def test_what_fails_in_hearing_of_a_report_costs_no_neighbour(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    me = await join(processor_pool)
+    deaf = await run_task(creator_pool, processor_pool, me)
+    other = await run_task(creator_pool, processor_pool, me)
+    loop, defects = asyncio.get_running_loop(), list[str]()
+    loop.set_exception_handler(lambda _, told: defects.append(told["message"]))
+    reporter = Reporter(processor_pool, me, on_moved=lambda _: None)
+
+    def fail(refusal: TandemError | None) -> None:
+        raise RuntimeError(refusal)
+
+    reporter.post(outcome(deaf, result="{}"), fail)
+    kept = reporter.report(outcome(other, result="{}"))
+    assert await reporter.run_once() == 2
+
+    async with asyncio.timeout(10):
+        await kept
+    assert len(defects) == 1
+    assert (await status(processor_pool, deaf.task_id))["state"] == "SUCCEEDED"
 
 
 async def test_an_outcome_is_kept_once_the_connection_is_back(

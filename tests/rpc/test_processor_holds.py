@@ -20,7 +20,7 @@ from tandem.outcomes import Outcome
 from tandem.states import TaskState
 from tandem.v1 import task_pb2
 from tandem_processor import runner
-from tandem_processor.reporter import Reporter
+from tandem_processor.reporter import Reporter, Then
 from tests.factories import create_task
 from tests.support.cluster import Database
 from tests.support.fake_creator import fake_creator
@@ -218,15 +218,15 @@ def _break(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a defect")
 
-    report = Reporter.report
+    post = Reporter.post
 
-    async def reports_no_success(self: Reporter, outcome: Outcome) -> None:
+    def posts_no_success(self: Reporter, outcome: Outcome, then: Then) -> None:
         if outcome.state is TaskState.SUCCEEDED:
             fails()
-        await report(self, outcome)
+        post(self, outcome, then)
 
     if part == "report":
-        monkeypatch.setattr(Reporter, "report", reports_no_success)
+        monkeypatch.setattr(Reporter, "post", posts_no_success)
     else:
         where = {"judge": (runner, "judge"), "launch": (attempts, "timeout_of")}
         monkeypatch.setattr(*where[part], fails)

@@ -11,10 +11,11 @@ import grpc
 
 from tandem.desk import TaskDesk
 from tandem.handlers import Context, Handlers
-from tandem.outcomes import Claimed, Outcome
+from tandem.outcomes import Claimed
 from tandem.v1 import creator_pb2 as pb
 from tandem_processor.claimer import Claimer
 from tandem_processor.intake import Intake
+from tandem_processor.reporter import Reporter
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tandem_processor.slots import Slots
@@ -315,9 +316,6 @@ async def test_a_creator_that_falls_silent_is_left(
 def idle_intake(pool: asyncpg.Pool, me: UUID, *addresses: str) -> Intake:
     """An intake with room for one task that never comes."""
 
-    async def report(outcome: Outcome) -> None:
-        raise AssertionError(outcome)
-
     def make_desk(claimed: Claimed, on_lost: Callable[[], None]) -> TaskDesk:
         raise AssertionError(claimed)
 
@@ -326,7 +324,7 @@ def idle_intake(pool: asyncpg.Pool, me: UUID, *addresses: str) -> Intake:
         handlers=handlers,
         handler_loop=asyncio.get_running_loop(),
         make_desk=make_desk,
-        report=report,
+        reporter=Reporter(pool, me, on_moved=lambda _: None),
     )
     slots = Slots(handlers, concurrency=1)
     runner = Runner(workshop, slots)

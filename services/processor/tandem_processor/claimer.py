@@ -106,6 +106,5 @@ class Claimer:
             suspects=suspects,
         )
         self._worked.claim(tried=len(task_ids), claimed=len(claimed))
-        for each in claimed:
-            self._runner.start(each)
+        self._runner.start(claimed)
         return claimed

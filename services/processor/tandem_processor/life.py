@@ -136,7 +136,7 @@ class Life:
             handlers=self._handlers,
             handler_loop=self._surroundings.handler_loop,
             make_desk=self._make_desk,
-            report=self._reporter.report,
+            reporter=self._reporter,
             worked=self._surroundings.worked,
         )
         return Runner(workshop, self._slots)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from tandem.calls import STORE_REFUSED
-from tandem.errors import StoreRefused
+from tandem.errors import StoreRefused, TandemError
 from tandem.outcomes import Outcome
 from tandem_processor import reports
 from tandem_processor.patience import patiently
@@ -21,6 +22,9 @@ MOST_AT_ONCE: Final = 500
 """Outcomes in one statement: enough that the commit is shared, few enough to be quick."""
 
 OnMoved: TypeAlias = Callable[[Sequence[UUID]], None]
+
+Then: TypeAlias = Callable[[TandemError | None], None]
+"""What follows a report: it is kept, or this is why it is not."""
 
 
 class Reporter:
@@ -39,7 +43,7 @@ class Reporter:
         self._processor_id = processor_id
         self._on_moved = on_moved
         self._worked = worked or Worked()
-        self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Outcome, Then]] = []
         self._news = asyncio.Event()
 
     def report(self, outcome: Outcome) -> asyncio.Future[None]:
@@ -51,9 +55,13 @@ class Reporter:
             StoreRefused: the database refused the values.
         """
         kept: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append((outcome, kept))
-        self._news.set()
+        self.post(outcome, partial(_settle, kept))
         return kept
+
+    def post(self, outcome: Outcome, then: Then) -> None:
+        """As `report`, for whoever need not wait: `then` is called with what came of it."""
+        self._waiting.append((outcome, then))
+        self._news.set()
 
     async def run(self) -> None:
         while True:
@@ -70,9 +78,18 @@ class Reporter:
             self._worked.reports.add(len(batch))
             verdicts = await self._write([outcome for outcome, _ in batch])
             self._on_moved([outcome.task_id for outcome, _ in batch])
-            for outcome, kept in batch:
-                _settle(kept, verdicts[outcome.task_id])
+            # In the loop's next turn: the next batch is sent before.
+            self._loop.call_soon(self._tell, batch, verdicts)
         return len(batch)
+
+    def _tell(self, batch: Sequence[tuple[Outcome, Then]], verdicts: Verdicts) -> None:
+        for outcome, then in batch:
+            try:
+                then(verdicts[outcome.task_id])
+            except Exception as error:  # noqa: BLE001 - those behind it are others'
+                self._loop.call_exception_handler(
+                    {"message": f"a call of {then!r} failed", "exception": error}
+                )
 
     async def _write(self, outcomes: Sequence[Outcome]) -> Verdicts:
         try:
@@ -90,7 +107,7 @@ class Reporter:
         return verdicts
 
 
-def _settle(kept: asyncio.Future[None], verdict: Exception | None) -> None:
+def _settle(kept: asyncio.Future[None], verdict: TandemError | None) -> None:
     if kept.done():
         return
     if verdict is None:

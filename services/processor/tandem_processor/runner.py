@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -17,7 +17,7 @@ from tandem.attempts import STOP_SECONDS, Attempt
 from tandem.contexts import AttemptStopped
 from tandem.crossing import Crossing
 from tandem.desk import TaskDesk
-from tandem.errors import LeaseLost, ResultConflict, StoreRefused
+from tandem.errors import LeaseLost, ResultConflict, StoreRefused, TandemError
 from tandem.handlers import Handlers
 from tandem.happening import happens
 from tandem.judging import judge, unstorable
@@ -31,6 +31,7 @@ from tandem.outcomes import (
 from tandem.states import TaskState
 from tandem_processor.attempt_lines import bind_ids, handler_log, line
 from tandem_processor.attempt_spans import begin_attempt, end_attempt
+from tandem_processor.reporter import Reporter
 from tandem_processor.slots import Slots
 from tandem_processor.worked import Worked
 
@@ -47,13 +48,6 @@ Held: TypeAlias = tuple[UUID, int]
 """A task, and the claim of it."""
 
 
-Report: TypeAlias = asyncio.Future[Any]
-"""What is under way to have an outcome kept."""
-
-Then: TypeAlias = Callable[[Attempt, Report, BaseException | None], None]
-"""What follows, with the error that the report ended with."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """What attempts are made with."""
@@ -61,7 +55,7 @@ class Workshop:
     handlers: Handlers
     handler_loop: asyncio.AbstractEventLoop
     make_desk: Callable[[Claimed, Callable[[], None]], TaskDesk]
-    report: Callable[[Outcome], Awaitable[None]]
+    reporter: Reporter
     stop_seconds: float = STOP_SECONDS
     worked: Worked = field(default_factory=Worked)
 
@@ -79,7 +73,7 @@ class Runner:
         # By task and claim: a task may be claimed again here before it is known
         # that the report of its last claim was kept.
         self._attempts: dict[Held, Attempt] = {}
-        self._reports: dict[Held, Report] = {}
+        self._reports: dict[Held, asyncio.Task[str]] = {}
         self._lost: dict[Held, Attempt] = {}
         self._unlaunched: set[Held] = set()
         self._is_idle = asyncio.Event()
@@ -110,14 +104,22 @@ class Runner:
                 self._unlaunched.remove(key)
                 self.handler_ended(attempt)
 
-    def start(self, claimed: Claimed) -> None:
-        """Run the handler; at its end the outcome is reported."""
-        attempt = self._attempts[_key(claimed)] = self._make_attempt(claimed)
+    def start(self, tasks: Sequence[Claimed]) -> None:
+        """Run the handler of each; at its end the outcome is reported."""
+        if not tasks:
+            return
+        attempts = [self._make_attempt(claimed) for claimed in tasks]
+        for attempt in attempts:
+            self._attempts[_key(attempt.claimed)] = attempt
+            self._slots.take(attempt.claimed)
+        self._workshop.worked.running += len(attempts)
         self._is_idle.clear()
-        self._slots.take(claimed)
-        self._workshop.worked.running += 1
-        # Its turn is the loop's next one: the next claim is sent before.
-        self._here.loop.call_soon(self._launch, attempt)
+        # Their turn is the loop's next one: the next claim is sent before.
+        self._here.loop.call_soon(self._launch_all, attempts)
+
+    def _launch_all(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self._launch(attempt)
 
     def _launch(self, attempt: Attempt) -> None:
         try:
@@ -194,42 +196,34 @@ class Runner:
         outcome = _judge(attempt, ending)
         if outcome is not None and outcome.state is TaskState.SUCCEEDED:
             # Nearly every attempt ends so, and does without a task of its own.
-            report = asyncio.ensure_future(self._workshop.report(outcome))
-            self._follow(attempt, report, partial(self._note_success, outcome))
+            then = partial(self._note_success, attempt, outcome)
+            self._workshop.reporter.post(outcome, then)
         else:
             self._see_off(attempt, self._report(attempt, ending, outcome))
 
-    def _see_off(self, attempt: Attempt, steps: Coroutine[Any, Any, str]) -> None:
-        self._follow(attempt, asyncio.create_task(steps), self._note_end)
-
-    def _follow(self, attempt: Attempt, report: Report, then: Then) -> None:
-        self._reports[_key(attempt.claimed)] = report
-        report.add_done_callback(partial(self._go_on, attempt, then))
-
-    def _go_on(self, attempt: Attempt, then: Then, report: Report) -> None:
-        # Asked for its error also where nobody needs it, or asyncio tells of it.
-        error = None if report.cancelled() else report.exception()
-        if self._holds(attempt) and not report.cancelled():
-            then(attempt, report, error)
-
     def _note_success(
-        self,
-        outcome: Outcome,
-        attempt: Attempt,
-        report: Report,
-        error: BaseException | None,
+        self, attempt: Attempt, outcome: Outcome, refusal: TandemError | None
     ) -> None:
-        if error is None:
+        if not self._holds(attempt):
+            return
+        if refusal is None:
             attempt.span.note({"tandem.state": outcome.state.value})
             self._conclude(attempt, outcome.state)
         else:
-            self._see_off(attempt, self._kept(attempt, outcome, report))
+            self._see_off(attempt, self._kept(attempt, outcome, refusal))
 
-    def _note_end(
-        self, attempt: Attempt, steps: Report, error: BaseException | None
-    ) -> None:
+    def _see_off(self, attempt: Attempt, steps: Coroutine[Any, Any, str]) -> None:
+        report = asyncio.create_task(steps)
+        self._reports[_key(attempt.claimed)] = report
+        report.add_done_callback(partial(self._note_end, attempt))
+
+    def _note_end(self, attempt: Attempt, report: asyncio.Task[str]) -> None:
+        # Asked for its error also where nobody needs it, or asyncio tells of it.
+        error = None if report.cancelled() else report.exception()
+        if report.cancelled() or not self._holds(attempt):
+            return
         if error is None:
-            self._conclude(attempt, steps.result())
+            self._conclude(attempt, report.result())
         else:
             self._lose(attempt, error)
 
@@ -251,18 +245,23 @@ class Runner:
             line(claimed).warning(
                 "handler failed", type=claimed.type, exc_info=ending.error
             )
-        return await self._kept(attempt, outcome, self._workshop.report(outcome))
+        return await self._kept(attempt, outcome)
 
     async def _kept(
-        self, attempt: Attempt, outcome: Outcome, report: Awaitable[None]
+        self, attempt: Attempt, outcome: Outcome, refusal: TandemError | None = None
     ) -> str:
-        """Wait until the outcome is kept, or another one in its place. Answers the word."""
+        """Wait until the outcome is kept, or another one in its place. Answers the word.
+
+        The refusal is what a report of it has already met.
+        """
         try:
             try:
-                await report
+                if refusal is not None:
+                    raise refusal
+                await self._workshop.reporter.report(outcome)
             except StoreRefused as error:
                 outcome = _refused(attempt, error)
-                await self._workshop.report(outcome)
+                await self._workshop.reporter.report(outcome)
         except (LeaseLost, ResultConflict) as error:
             line(attempt.claimed).warning("report refused", reason=error.reason)
             return error.reason
