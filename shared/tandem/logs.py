@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -110,8 +111,26 @@ def _rendering_processors(form: str, out: TextIO) -> list[Processor]:
     ]
 
 
-# Made once: json.dumps makes one for each line.
-_encode: Final = json.JSONEncoder(default=str, ensure_ascii=False).encode
+# An object says by its `str` how much of itself it shows.
+_OPTIONS: Final = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_NON_STR_KEYS
+)
+
+_encode_anything: Final = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
+
+def _encode(line: EventDict) -> str:
+    try:
+        return orjson.dumps(line, default=_listed_or_str, option=_OPTIONS).decode()
+    except orjson.JSONEncodeError:
+        # Half of a surrogate pair, say, or a number of over 64 bits.
+        return _encode_anything(line)
+
+
+def _listed_or_str(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else str(value)
 
 
 def _to_json(_: WrappedLogger, __: str, line: EventDict) -> str:

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import pytest
@@ -145,3 +147,29 @@ def test_a_password_with_an_at_sign_is_hidden_whole() -> None:
     hidden = logs.hide_passwords("to postgresql://me:sec@ret@db/a and a@b.example")
 
     assert hidden == "to postgresql://me:***@db/a and a@b.example"
+
+
+@dataclass
+class Login:
+    """Shows less of itself than it holds."""
+
+    name: str
+    secret: str
+
+    def __str__(self) -> str:
+        return f"login of {self.name}"
+
+
+def test_values_of_any_kind_are_logged(out: io.StringIO) -> None:
+    logs.configure("processor", out=out)
+    log = structlog.get_logger()
+
+    log.info("plain", none=None, ratio=float("nan"), pair=(1, "b"), by_number={1: "a"})
+    log.info("own", login=Login("ann", "s3cret"), when=timedelta(seconds=1))
+    log.info("odd", half="\ud83d", huge=1 << 70)
+
+    plain, own, odd = lines(out)
+    assert plain["pair"] == [1, "b"]
+    assert plain["by_number"] == {"1": "a"}
+    assert (own["login"], own["when"]) == ("login of ann", "0:00:01")
+    assert (odd["half"], odd["huge"]) == ("\ud83d", 1 << 70)
