@@ -81,7 +81,7 @@ class Reason(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """What is reported of one claim. Its fields stand in the order of a report's columns."""
+    """What is reported of one claim."""
 
     task_id: UUID
     claim: int

@@ -11,6 +11,7 @@ import asyncpg
 
 from tandem.errors import LeaseLost, ResultConflict, TandemError
 from tandem.outcomes import Outcome
+from tandem.postgres.columns import sparse
 from tandem.states import TaskState
 
 # The rows are locked in the order of their ids, so that reports and sweeps do
@@ -46,7 +47,7 @@ moved AS (
     SET state = h.state,
         attempt = s.attempt - CASE WHEN h.spends_attempt THEN 0 ELSE 1 END,
         crashes = CASE WHEN h.spends_attempt THEN 0 ELSE s.crashes END,
-        due_time = CASE WHEN h.state = 'PENDING' THEN now() + h.delay END,
+        due_time = CASE WHEN h.state = 'PENDING' THEN now() + coalesce(h.delay, '0') END,
         finish_time = CASE WHEN h.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
         progress = CASE WHEN h.state = 'SUCCEEDED' THEN 1 ELSE s.progress END,
         update_time = now()
@@ -122,7 +123,16 @@ async def report(
 
 
 def _columns(outcomes: Sequence[Outcome]) -> Sequence[Sequence[object]]:
-    return [list(column) for column in zip(*outcomes, strict=True)]
+    return [
+        [o.task_id for o in outcomes],
+        [o.claim for o in outcomes],
+        [o.state for o in outcomes],
+        sparse([o.result for o in outcomes]),
+        sparse([o.reason for o in outcomes]),
+        sparse([o.message for o in outcomes]),
+        sparse([o.delay or None for o in outcomes]),
+        [o.spends_attempt for o in outcomes],
+    ]
 
 
 async def _judge(

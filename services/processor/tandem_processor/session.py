@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import structlog
+from asyncpg.pgproto import pgproto
 
 from tandem import limits
 from tandem.calls import STORE_AWAY
@@ -155,7 +156,9 @@ class Session:
         self._credits -= len(response.task_ids)
         expire = self._clock() + HOLD_SECONDS
         self._announced |= {
-            UUID(text): Announced(text, expire) for text in response.task_ids
+            # The driver's own kind is made ten times as fast as the standard one.
+            pgproto.UUID(text): Announced(text, expire)
+            for text in response.task_ids
         }
         return True
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from tandem.postgres.columns import sparse
 from tandem.postgres.logins import Connection
 from tandem_creator.drafts import Draft
 from tandem_creator.store.lanes import Lanes
@@ -80,27 +81,22 @@ def _columns(
         [d.task_id for d in drafts],
         [d.project for d in drafts],
         [d.request_id for d in drafts],
-        _sparse([d.external_id for d in drafts]),
+        sparse([d.external_id for d in drafts]),
         [d.type for d in drafts],
         [d.queue for d in drafts],
         [d.priority for d in drafts],
         lane_ids,
-        _sparse([d.payload for d in drafts]),
-        _sparse([d.labels for d in drafts]),
-        _sparse([d.title for d in drafts]),
-        _sparse([d.not_before_time for d in drafts]),
-        _sparse([d.start_delay for d in drafts]),
-        _sparse([d.max_attempts for d in drafts]),
-        _sparse([d.initial_backoff for d in drafts]),
-        _sparse([d.max_backoff for d in drafts]),
-        _sparse([d.attempt_timeout for d in drafts]),
+        sparse([d.payload for d in drafts]),
+        sparse([d.labels for d in drafts]),
+        sparse([d.title for d in drafts]),
+        sparse([d.not_before_time for d in drafts]),
+        sparse([d.start_delay for d in drafts]),
+        sparse([d.max_attempts for d in drafts]),
+        sparse([d.initial_backoff for d in drafts]),
+        sparse([d.max_backoff for d in drafts]),
+        sparse([d.attempt_timeout for d in drafts]),
         # A flag is iterable: it would be sent as an array of its bits.
         [int(d.defaulted) for d in drafts],
-        _sparse([d.created_by for d in drafts]),
-        _sparse([d.trace_context for d in drafts]),
+        sparse([d.created_by for d in drafts]),
+        sparse([d.trace_context for d in drafts]),
     ]
-
-
-def _sparse(column: list[object]) -> list[object]:
-    """The column, or nothing for nulls alone: the function's unnest fills them in."""
-    return [] if column.count(None) == len(column) else column
