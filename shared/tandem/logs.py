@@ -8,6 +8,8 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
@@ -23,6 +25,9 @@ LONGEST_LINE: Final = 64 * 1024
 
 LONGEST_TEXT: Final = 4096
 """Characters of each text in such a line."""
+
+SUBJECT: Final[ContextVar[Callable[[], Mapping[str, str]]]] = ContextVar("SUBJECT")
+"""What all lines of a context name. Asked only when there is a line."""
 
 # What may hold a password is a URL with a login.
 LOGIN_IN_URL: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]+@(?:[^@/\s]*@)*")
@@ -78,10 +83,19 @@ def _shared_processors(service: str) -> list[Processor]:
 
     return [
         structlog.contextvars.merge_contextvars,
+        _add_subject,
         structlog.processors.add_log_level,
         _add_timestamp,
         add_service,
     ]
+
+
+def _add_subject(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    subject = SUBJECT.get(None)
+    if subject is not None:
+        for name, text in subject().items():
+            line.setdefault(name, text)
+    return line
 
 
 @lru_cache(maxsize=1)

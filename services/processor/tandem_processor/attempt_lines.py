@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import structlog
-from structlog.contextvars import bind_contextvars
+from functools import partial
 
+import structlog
+
+from tandem.logs import SUBJECT
 from tandem.outcomes import Claimed
 
 log = structlog.get_logger()
@@ -12,7 +14,7 @@ log = structlog.get_logger()
 
 def bind_ids(claimed: Claimed) -> None:
     """Every line that is logged from here on names the task."""
-    bind_contextvars(**ids(claimed))
+    SUBJECT.set(partial(ids, claimed))
 
 
 def line(claimed: Claimed) -> structlog.stdlib.BoundLogger:
