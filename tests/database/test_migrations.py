@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import asyncpg
@@ -14,6 +15,7 @@ import structlog
 from tandem.postgres.bootstrap import prepare
 from tandem.postgres.migrate import MIGRATIONS, MigrationRefused, migrate, read_files
 from tandem.postgres.roles import OWNER
+from tests.factories import create_task
 from tests.support.cluster import (
     PASSWORDS,
     Cluster,
@@ -22,6 +24,15 @@ from tests.support.cluster import (
     drop_database,
 )
 from tests.support.postgres_log import PostgresLog
+
+ROOM: Final = 11
+"""The migration that gives more room to updates of statuses."""
+
+STORED: Final = """
+SELECT c.reloptions, pg_relation_filenode(c.oid) AS file
+FROM pg_class AS c
+WHERE c.oid = 'tandem.task_status'::regclass
+"""
 
 
 @pytest.fixture
@@ -165,6 +176,30 @@ async def test_a_missing_file_is_refused(empty: Database, tmp_path: Path) -> Non
 
     with pytest.raises(MigrationRefused, match=r"0001_first\.sql was applied"):
         await migrate(empty.owner_url, tmp_path)
+
+
+async def test_room_for_updates_comes_while_services_write_and_rewrites_nothing(
+    empty: Database, tmp_path: Path
+) -> None:
+    for file in read_files(MIGRATIONS):
+        if file.version < ROOM:
+            (tmp_path / file.name).write_text(file.sql)
+    await migrate(empty.owner_url, tmp_path)
+
+    async with empty.admin() as admin:
+        (before,) = await admin.fetch(STORED)
+        async with admin.transaction():
+            await create_task(admin)
+            applied = await migrate(empty.owner_url)
+        (after,) = await admin.fetch(STORED)
+        kept = await admin.fetchval("SELECT count(*) FROM tandem.task_status")
+
+    assert "0011_room_for_updates.sql" in applied
+    assert (before["reloptions"], after["reloptions"]) == (
+        ["fillfactor=70"],
+        ["fillfactor=40"],
+    )
+    assert (before["file"], kept) == (after["file"], 1)
 
 
 @pytest.mark.parametrize(
