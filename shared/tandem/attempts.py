@@ -166,7 +166,7 @@ class Attempt:
             self.desk.drain()
         else:
             self.desk.close()
-        self._wait(self._stop_seconds, self._tell, None)
+        self._wait(self._stop_seconds, self._give_up)
         self._cancel()
 
     def _wait(self, seconds: float, then: Callable[..., None], *args: Any) -> None:
@@ -185,6 +185,10 @@ class Attempt:
         self._wait_no_longer()
         self._watcher.handler_ended(self)
         self._tell(ending)
+
+    def _give_up(self) -> None:
+        self.seconds = time.monotonic() - self._start
+        self._tell(None)
 
     def _tell(self, ending: Ending) -> None:
         if not self._is_told:

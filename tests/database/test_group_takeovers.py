@@ -7,6 +7,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from tandem_creator.holdings import Holdings
+from tandem_creator.ledger import Ledger
+from tandem_creator.members import Join, Member
 from tandem_creator.store import takes
 from tests import factories
 from tests.support.taking import (
@@ -178,3 +181,30 @@ async def test_only_what_may_still_run_is_announced_again_to_the_workers(
     await takes.release(creator_pool, WORKERS, [taken.take_id or 0])
 
     assert ids(await retake_some(creator_pool, OTHER)) == made[1:]
+
+
+async def test_what_only_members_without_credit_run_is_left_where_it_is(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    """Taken over it would wait, be released and be read again for as long as it is there."""
+    slow = await factories.create_task(creator_pool, type="slow")
+    lane = await lane_of(creator_pool)
+    await take_some(creator_pool, WORKERS, lane, types=["quick"])
+    holdings = Holdings()
+    ledger = Ledger(creator_pool, WORKERS, holdings=holdings, resend=RESEND)
+    full, idle = _member("slow"), _member("quick")
+    idle.grant(1)
+
+    assert not await ledger.retake([full, idle], now=0.0)
+    full.grant(1)
+    assert await ledger.retake([full, idle], now=0.0)
+
+    assert holdings.hand_out(lane, members=[full, idle], now=0.0) == 1
+    assert full.take_back() == [slow]
+
+
+def _member(type_: str) -> Member:
+    queues, types = frozenset({"default"}), frozenset({type_})
+    return Member(
+        Join(group=WORKERS.group, processor_id=uuid4(), queues=queues, types=types)
+    )

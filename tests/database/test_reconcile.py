@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +26,7 @@ from tests.support.processors import (
     run_task,
     status,
 )
+from tests.support.until import until
 
 LIMIT = timedelta(seconds=15)
 
@@ -285,3 +286,25 @@ async def test_a_look_overlooks_its_judge(processor_pool: asyncpg.Pool) -> None:
     outlook = await crashes.look(processor_pool, judge, dead_after=LIMIT)
 
     assert outlook == Outlook(any_late=False, any_forgotten=False)
+
+
+async def test_p8_a_claim_under_way_keeps_the_row_of_a_processor_that_leaves(
+    creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    """Without the row no reconciler would ever find the task."""
+    me = await join(processor_pool)
+    task_id = await create_task(creator_pool)
+
+    async with processor_pool.acquire() as claiming:
+        async with claiming.transaction():
+            assert await claim(cast("asyncpg.Pool", claiming), me, task_id)
+            leaving = asyncio.create_task(members.leave(processor_pool, me))
+            await until(lambda: _somebody_waits(processor_pool))
+        assert not await leaving
+
+    assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 1
+
+
+async def _somebody_waits(pool: asyncpg.Pool) -> bool:
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+    return bool(await pool.fetchval(waits))

@@ -15,7 +15,7 @@ from tandem_creator.store.places import WINDOW, Lane
 from tandem_creator.store.positions import read_settled
 from tandem_creator.supply import BURST, Supply
 from tests import factories
-from tests.support.taking import RESEND, WORKERS, ids, lane_of, take_some
+from tests.support.taking import OTHER, RESEND, WORKERS, ids, lane_of, take_some
 
 CREDIT = 10
 
@@ -67,6 +67,22 @@ async def test_a_lane_that_was_passed_over_is_waited_for_until_the_next_turn(
 
     assert NOW < passed_over < math.inf
     assert supply.next_take() == math.inf
+
+
+async def test_a_lane_that_another_creator_takes_from_is_waited_for_until_the_next_turn(
+    creator_pool: asyncpg.Pool,
+) -> None:
+    """What that one leaves is not for the next round."""
+    await factories.create_many(creator_pool, 5)
+    lane = await lane_of(creator_pool)
+    supply = await _supply(creator_pool, lane)
+
+    async with creator_pool.acquire() as other, other.transaction():
+        await take_some(cast("asyncpg.Pool", other), OTHER, lane, most=1)
+        taken = await supply.take(lane, [_member()])
+
+    assert taken is None
+    assert NOW < supply.next_take() < math.inf
 
 
 async def _supply(pool: asyncpg.Pool, lane: Lane) -> Supply:

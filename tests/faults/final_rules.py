@@ -71,7 +71,11 @@ def final_tasks_do_not_run(history: History) -> Iterator[str]:
 
 
 def _was_retried(history: History, seen: Observed) -> bool:
-    return seen.state != "SUCCEEDED" and history.retries.get(seen.task_id, 0) > 0
+    """Whether a retry may have ended it: one that names another attempt changes nothing."""
+    return seen.state != "SUCCEEDED" and any(
+        asked.operation == "RETRY" and asked.attempt == seen.attempt
+        for asked in history.by_task(Asked).get(seen.task_id, ())
+    )
 
 
 def cancelled_tasks_stop(history: History) -> Iterator[str]:

@@ -17,8 +17,10 @@ from tandem.handlers import (
     BlockingContext,
     Context,
 )
+from tandem.outcomes import Claimed
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import task_pb2
+from tandem_processor import claims
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.handled import SOON, answer, only
@@ -105,6 +107,69 @@ async def test_p11_what_is_being_claimed_as_a_stop_comes_is_run(
     assert (row["state"], row["crashes"]) == ("SUCCEEDED", 0)
 
 
+async def test_p11_what_is_claimed_after_the_grace_is_given_back_unspent(
+    database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
+) -> None:
+    handlers, register = only()
+    begun: list[str] = []
+
+    @register
+    async def echo(ctx: Context) -> None:
+        begun.append(ctx.task_id)
+
+    patient = {"heartbeat": 5.0, "dead_after": 30.0, "grace": 0.0}
+    async with (
+        working(database.processor_url, handlers, **patient) as processor,
+        database.admin() as locking,
+        database.admin() as looking,
+    ):
+        async with locking.transaction():
+            await until(lambda: _lock_the_processor(locking))
+            task_id = await create_task(creator_pool, start_delay=SOON)
+            await until(lambda: _a_claim_waits(looking))
+            stopping = asyncio.create_task(processor.stop())
+            await until(lambda: _a_leave_waits(looking))
+        await stopping
+
+    row = await status(processor_pool, task_id)
+    assert (row["state"], row["attempt"], row["crashes"]) == ("PENDING", 0, 0)
+    assert (begun, row["claim"]) == ([], 1)
+    assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
+
+
+async def test_p11_a_claim_whose_answer_was_lost_before_a_stop_is_given_back_unspent(
+    database: Database,
+    creator_pool: asyncpg.Pool,
+    processor_pool: asyncpg.Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handlers, register = only()
+    register(print)
+    lost, claim = asyncio.Event(), claims.claim
+
+    async def lose(*args: Any, **wanted: Any) -> list[Claimed]:
+        await claim(*args, **wanted)
+        lost.set()
+        raise ConnectionResetError
+
+    # The next round would be long after the stop.
+    patient = {"heartbeat": 30.0, "dead_after": 60.0}
+    async with working(database.processor_url, handlers, **patient):
+        await until(lambda: _lives(processor_pool))
+        monkeypatch.setattr(claims, "claim", lose)
+        task_id = await create_task(creator_pool, start_delay=SOON)
+        async with asyncio.timeout(LIMIT):
+            await lost.wait()
+
+    row = await status(processor_pool, task_id)
+    assert (row["state"], row["attempt"], row["crashes"]) == ("PENDING", 0, 0)
+    assert await processor_pool.fetchval("SELECT count(*) FROM tandem.processors") == 0
+
+
+async def _lives(pool: asyncpg.Pool) -> bool:
+    return bool(await pool.fetchval("SELECT count(*) FROM tandem.processors"))
+
+
 async def _lock_the_processor(admin: asyncpg.Connection) -> bool:
     return bool(
         await admin.fetch("SELECT processor_id FROM tandem.processors FOR UPDATE")
@@ -112,13 +177,22 @@ async def _lock_the_processor(admin: asyncpg.Connection) -> bool:
 
 
 async def _a_claim_waits(admin: asyncpg.Connection) -> bool:
+    return await _waits(admin, "%FOR KEY SHARE%")
+
+
+async def _a_leave_waits(admin: asyncpg.Connection) -> bool:
+    return await _waits(admin, "%processors AS p%FOR UPDATE%")
+
+
+async def _waits(admin: asyncpg.Connection, query: str) -> bool:
     return bool(
         await admin.fetchval(
             """
             SELECT count(*)
             FROM pg_stat_activity AS a
-            WHERE a.wait_event_type = 'Lock' AND a.query LIKE '%FOR KEY SHARE%'
-            """
+            WHERE a.wait_event_type = 'Lock' AND a.query LIKE $1
+            """,
+            query,
         )
     )
 

@@ -144,6 +144,7 @@ async def test_a_handler_that_goes_on_is_told_of_once_and_its_end_later() -> Non
         attempt.stop(StopCause.CANCEL_REQUESTED)
         await watching.is_told("attempt")
         assert attempt.is_running
+        assert attempt.seconds > 0
         release.set()
         await watching.is_told("handler")
 

@@ -242,6 +242,10 @@ LIES: dict[str, tuple[Lie, str]] = {
         ),
         "task t5 was SUCCEEDED at claim 0 and is SUCCEEDED at claim 1",
     ),
+    "a final state that changed, and a retry that named another attempt": (
+        add(Observed(task_id="t5", state="CANCELLED", attempt=1, claim=1)),
+        "task t5 was CANCELLED at claim 1 and is SUCCEEDED at claim 1",
+    ),
     "a final task that ran again": (
         change(Observed, {"task_id": "t3"}, claim=1),
         "task t3 ran again after it was FAILED",

@@ -79,7 +79,12 @@ class Ledger:
         self._holdings.remove_all_but(ours)
 
     async def retake(self, members: Collection[Member], *, now: float) -> bool:
-        """Take over one take that nobody answers for. Whether there was one."""
+        """Take over one take that nobody answers for. Whether there was one.
+
+        For members with credit alone: what others run would wait here in vain, be
+        released, and be read and taken over again as long as it is there.
+        """
+        members = [member for member in members if member.room(now=now)]
         self._released = {t: end for t, end in self._released.items() if end > now}
         silent = silent_for(self._resend)
         found = await takes.retake(

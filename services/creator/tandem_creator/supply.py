@@ -130,6 +130,9 @@ class Supply:
 
     def _note(self, lane: Lane, taken: Taken | None) -> None:
         self._hungry.discard(lane.lane_id)
+        if taken is None:
+            # Another creator has it for a moment, and may leave something.
+            self._hungry.add(lane.lane_id)
         if taken is None or taken.ids:
             self._paced[lane.lane_id] = self._next(lane, burst=taken is not None)
         if taken is not None:

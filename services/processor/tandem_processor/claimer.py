@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -54,12 +53,20 @@ class Claimer:
         self.is_closed = False
         """Whether the process drains: nothing more is claimed."""
 
+        self._is_late = False
+        """Whether what a claim under way answers is not to be started any more."""
+
     async def close(self, within: float) -> None:
-        """Claim nothing more. What is being claimed has started, or the time is over."""
+        """Claim nothing more. What is being claimed has started, or the time is over.
+
+        What is claimed later all the same is for a round to give back.
+        """
         self.is_closed = True
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(within), self.lock:
                 pass
+        except TimeoutError:
+            self._is_late = True
 
     async def claim(
         self, task_ids: Sequence[UUID], share: Share, *, is_due: bool = False
@@ -106,5 +113,7 @@ class Claimer:
             suspects=suspects,
         )
         self._worked.claim(tried=len(task_ids), claimed=len(claimed))
+        if self._is_late:
+            return []
         self._runner.start(claimed)
         return claimed

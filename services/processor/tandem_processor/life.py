@@ -94,11 +94,12 @@ class Life:
         self._claimer = self._make_claimer()
         self._heart = self._make_heart()
         self._intakes = [self._make_intake(share) for share in self._slots.shares]
+        self._rounds = self._make_rounds()
         self._parts: Sequence[Part] = (
             self._reporter,
             self._heart,
             *self._intakes,
-            self._make_rounds(),
+            self._rounds,
             self._make_cancelling(),
             self._make_due_work(),
             self._make_reconciler(),
@@ -248,8 +249,15 @@ class Life:
         await self.runner.drain(max(end - clock(), 0))
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                left = await members.leave(self._pool, self.processor_id)
+                left = await self._leave()
         except STORE_AWAY as error:
             log.warning("could not leave", error=type(error).__name__)
         else:
             log.info("left", clean=left)
+
+    async def _leave(self) -> bool:
+        """Give up the own row; before, what was claimed and nobody runs is given back."""
+        if await members.leave(self._pool, self.processor_id):
+            return True
+        await self._rounds.run_once()
+        return await members.leave(self._pool, self.processor_id)

@@ -28,6 +28,16 @@ WHERE p.processor_id = $1
 RETURNING p.heartbeat_time
 """
 
+# Waits out a claim that is under way: it holds FOR KEY SHARE on this row. Only a
+# statement that begins after it sees what it has noted.
+LOCK_OWN: Final = """
+SELECT p.processor_id
+FROM tandem.processors AS p
+WHERE p.processor_id = $1
+  AND p.state = 'LIVE'
+FOR UPDATE
+"""
+
 # A row under which tasks still run stays, to be found by a reconciler.
 LEAVE: Final = """
 DELETE FROM tandem.processors AS p
@@ -100,8 +110,10 @@ async def beat(pool: asyncpg.Pool, processor_id: UUID) -> datetime:
 
 async def leave(pool: asyncpg.Pool, processor_id: UUID) -> bool:
     """Delete the own row; not if tasks still run under it."""
-    await pool.execute(DROP_FINISHED_BATCHES, processor_id)
-    return await pool.fetchval(LEAVE, processor_id) is not None
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(LOCK_OWN, processor_id)
+        await connection.execute(DROP_FINISHED_BATCHES, processor_id)
+        return await connection.fetchval(LEAVE, processor_id) is not None
 
 
 async def read_held(pool: asyncpg.Pool, processor_id: UUID) -> list[Held]:

@@ -90,7 +90,7 @@ class Rounds:
         """Report a claim that nobody would ever run or report."""
         line = log.bind(task_id=str(orphan.task_id), request_id=str(orphan.request_id))
         if attempt is None:
-            line.warning("claim given back", why="its answer was lost")
+            line.warning("claim given back", why="its answer was lost or late")
             outcome = given_back(orphan.task_id, orphan.claim)
         else:
             line.warning("attempt reported as failed", why="its report was lost")
