@@ -20,7 +20,7 @@ from benchmarks.peers.shared import BULK
 
 LIMIT = 180.0
 
-LOOK_AGAIN = 0.02
+LOOK_AGAIN = 0.005
 
 PAUSE = 0.1
 """Seconds between two pickups: the worker is idle again."""

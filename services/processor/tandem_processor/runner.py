@@ -164,6 +164,7 @@ class Runner:
 
     async def abandon(self) -> None:
         """Stop every handler. Nothing more is reported: the claims are others' now."""
+        self.forget(self.lost)
         attempts, reports = list(self._attempts.values()), list(self._reports.values())
         self._workshop.worked.leases_lost += len(attempts)
         for attempt in attempts:
