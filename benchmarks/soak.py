@@ -43,7 +43,7 @@ from tandem.pruning.retention import Retention
 
 CAPACITY_SECONDS = 8.0
 
-TOO_MUCH = 4_000.0
+TOO_MUCH = 20_000.0
 """Tasks a second that are more than a pair can do: what it does is its capacity."""
 
 STRIP_SHARE = 0.1
