@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import grpc
 
 from tandem.desk import TaskDesk
 from tandem.handlers import Context, Handlers
 from tandem.outcomes import Claimed
-from tandem.v1 import creator_pb2 as pb
 from tandem_processor.claimer import Claimer
 from tandem_processor.intake import Intake
 from tandem_processor.reporter import Reporter
@@ -23,82 +20,13 @@ from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.processor import LIMIT, NOBODY, working
 from tests.support.processors import join
+from tests.support.scripted_creator import (
+    GenerousCreator,
+    ScriptedCreator,
+    followed,
+    serving,
+)
 from tests.support.until import until
-
-Frames = AsyncIterator[pb.ConsumeCreatedTasksRequest]
-
-
-class ScriptedCreator:
-    """Sends what the test says as far as there is credit; keeps what members say."""
-
-    def __init__(self, *task_ids: UUID) -> None:
-        self.task_ids = [str(task_id) for task_id in task_ids]
-        self.joins: list[pb.ConsumeCreatedTasksRequest.Join] = []
-        self.confirmed: set[str] = set()
-        self.given_back: list[str] = []
-        self.most_credit = 0
-        self.granted = 0
-        self.credit = 0
-        self.closed = False
-
-    async def ConsumeCreatedTasks(
-        self, requests: Frames, context: Any
-    ) -> AsyncIterator[pb.ConsumeCreatedTasksResponse]:
-        self.credit = 0
-        async for request in requests:
-            self._note(request)
-            sent, self.task_ids = (
-                self.task_ids[: self.credit],
-                self.task_ids[self.credit :],
-            )
-            self.credit -= len(sent)
-            if sent:
-                yield pb.ConsumeCreatedTasksResponse(task_ids=sent)
-        self.closed = True
-
-    def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
-        kind = request.WhichOneof("kind")
-        if kind == "join":
-            self.joins.append(request.join)
-        elif kind == "grant":
-            self.credit += request.grant.credits
-            self.granted += request.grant.credits
-            self.most_credit = max(self.most_credit, self.credit)
-        elif kind == "confirm":
-            self.confirmed |= set(request.confirm.task_ids)
-        else:
-            self.given_back += request.give_back.task_ids
-
-
-class GenerousCreator(ScriptedCreator):
-    """Counts one credit more for each word of its member."""
-
-    def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
-        super()._note(request)
-        self.credit += 1
-
-
-@asynccontextmanager
-async def serving(creator: ScriptedCreator) -> AsyncIterator[str]:
-    consume = grpc.stream_stream_rpc_method_handler(
-        creator.ConsumeCreatedTasks,
-        request_deserializer=pb.ConsumeCreatedTasksRequest.FromString,
-        response_serializer=pb.ConsumeCreatedTasksResponse.SerializeToString,
-    )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        (
-            grpc.method_handlers_generic_handler(
-                "tandem.v1.CreatorService", {"ConsumeCreatedTasks": consume}
-            ),
-        )
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
 
 
 async def holds(claim: Callable[[], Any]) -> None:
@@ -134,15 +62,8 @@ async def test_a_member_joins_with_its_group_queues_and_types(
     database: Database, processor_pool: asyncpg.Pool
 ) -> None:
     creator = ScriptedCreator()
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url,
-            quick(),
-            creator_address=(address,),
-            queues=("default", "fast"),
-            concurrency=7,
-        ),
+    async with followed(
+        creator, database, quick(), queues=("default", "fast"), concurrency=7
     ):
         await holds(lambda: creator.credit)
         row = await processor_pool.fetchrow(
@@ -162,15 +83,7 @@ async def test_of_tasks_that_end_soon_as_many_again_are_asked_for_ahead(
 ) -> None:
     task_ids = await create_many(creator_pool, 100)
     creator = ScriptedCreator(*task_ids)
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url,
-            quick(),
-            creator_address=(address,),
-            concurrency=4,
-        ),
-    ):
+    async with followed(creator, database, quick(), concurrency=4):
         await holds(lambda: len(creator.confirmed) == len(task_ids))
 
     assert 4 < creator.most_credit <= 8
@@ -183,15 +96,7 @@ async def test_of_tasks_that_last_no_more_are_asked_for_than_there_are_slots(
     task_ids = await create_many(creator_pool, 8)
     creator = ScriptedCreator(*task_ids)
     gate = asyncio.Event()
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url,
-            stuck(gate),
-            creator_address=(address,),
-            concurrency=4,
-        ),
-    ):
+    async with followed(creator, database, stuck(gate), concurrency=4):
         await holds(lambda: len(creator.confirmed) == 4)
         granted_to_the_slots = creator.granted
         gate.set()
@@ -208,15 +113,7 @@ async def test_an_id_that_finds_no_room_is_given_back(
     task_ids = await create_many(creator_pool, 2)
     creator = GenerousCreator(*task_ids)
     gate = asyncio.Event()
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url,
-            stuck(gate),
-            creator_address=(address,),
-            concurrency=1,
-        ),
-    ):
+    async with followed(creator, database, stuck(gate), concurrency=1):
         await holds(lambda: creator.given_back)
         gate.set()
         await holds(lambda: creator.confirmed)
@@ -232,10 +129,7 @@ async def test_an_id_of_a_paused_queue_is_given_back_and_not_lost(
         "INSERT INTO tandem.queues (queue, paused) VALUES ('default', true)"
     )
     creator = ScriptedCreator(task_id)
-    async with (
-        serving(creator) as address,
-        working(database.processor_url, quick(), creator_address=(address,)),
-    ):
+    async with followed(creator, database, quick()):
         await holds(lambda: creator.given_back == [str(task_id)])
 
     assert creator.confirmed == set()
@@ -282,12 +176,7 @@ async def test_p11_a_stop_closes_the_stream_before_handlers_end(
     task_id = await create_task(creator_pool)
     creator = ScriptedCreator(task_id)
     gate = asyncio.Event()
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url, stuck(gate), creator_address=(address,), grace=15.0
-        ) as processor,
-    ):
+    async with followed(creator, database, stuck(gate), grace=15.0) as processor:
         await holds(lambda: creator.confirmed)
         stopping = asyncio.create_task(processor.stop())
         await holds(lambda: creator.closed)

@@ -18,9 +18,10 @@ from tandem_creator.running import Timing, running_creator
 from tandem_creator.settings import CreatorSettings
 from tandem_processor.unserved import Unserved, read_unserved
 from tests.factories import create_many
-from tests.rpc.test_processor_intake import ScriptedCreator, holds, serving
+from tests.rpc.test_processor_intake import holds
 from tests.support.cluster import Database
 from tests.support.processor import LIMIT, Working, working
+from tests.support.scripted_creator import ScriptedCreator, followed
 from tests.support.until import until
 
 SOON = timedelta(milliseconds=1)
@@ -171,15 +172,7 @@ async def test_each_limited_type_has_a_stream_and_a_credit_of_its_own(
 ) -> None:
     creator = ScriptedCreator()
     works = Works(slow=2, quick=None, other=None, huge=99)
-    async with (
-        serving(creator) as address,
-        working(
-            database.processor_url,
-            works.handlers,
-            creator_address=(address,),
-            concurrency=5,
-        ),
-    ):
+    async with followed(creator, database, works.handlers, concurrency=5):
         await holds(lambda: len(creator.joins) == 3 and creator.granted == 2 + 5 + 5)
 
     joined = sorted(list(join.types) for join in creator.joins)
