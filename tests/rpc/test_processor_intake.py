@@ -16,12 +16,16 @@ from tandem_processor.reporter import Reporter
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tandem_processor.slots import Slots
+from tandem_processor.turnover import SPAN
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
+from tests.support.held_claims import PATIENT, held_claims
 from tests.support.processor import LIMIT, NOBODY, working
 from tests.support.processors import join
 from tests.support.scripted_creator import (
+    CountingCreator,
     GenerousCreator,
+    PacedCreator,
     ScriptedCreator,
     followed,
     serving,
@@ -106,6 +110,26 @@ async def test_of_tasks_that_last_no_more_are_asked_for_than_there_are_slots(
     assert creator.given_back == []
 
 
+async def test_of_tasks_that_take_over_a_tenth_of_a_second_none_are_asked_for_ahead(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    """They are freed together, and no slot of the next ones is free any sooner for it."""
+    handlers = Handlers()
+    ended: list[str] = []
+
+    @handlers.register("echo")
+    async def echo(ctx: Context) -> None:
+        await asyncio.sleep(SPAN * 1.2)
+        ended.append(ctx.task_id)
+
+    task_ids = await create_many(creator_pool, 12)
+    creator = CountingCreator(*task_ids, ended=ended)
+    async with followed(creator, database, handlers, concurrency=4):
+        await holds(lambda: len(creator.confirmed) == len(task_ids))
+
+    assert creator.most_ahead == 4
+
+
 async def test_an_id_that_finds_no_room_is_given_back(
     database: Database, creator_pool: asyncpg.Pool
 ) -> None:
@@ -119,6 +143,27 @@ async def test_an_id_that_finds_no_room_is_given_back(
         await holds(lambda: creator.confirmed)
 
     assert {*creator.confirmed, *creator.given_back} == set(map(str, task_ids))
+
+
+async def test_each_id_that_waits_is_given_back_after_its_own_quarter_of_a_second(
+    database: Database, creator_pool: asyncpg.Pool
+) -> None:
+    """One that came while others were claimed does not go back with them."""
+    first, second, late = await create_many(creator_pool, 3)
+    creator = PacedCreator()
+    gate = asyncio.Event()
+    async with followed(creator, database, stuck(gate), concurrency=1, **PATIENT):
+        async with held_claims(database) as held:
+            creator.send(first, second)
+            await held.a_claim_waits()
+            await asyncio.sleep(0.25)  # the second one's time is over
+            creator.send(late)
+            await asyncio.sleep(0.1)  # the late one is there
+        await holds(lambda: len(creator.given_back) == 2)
+        gate.set()
+
+    assert creator.given_back == [str(second), str(late)]
+    assert min(creator.kept_for(each) for each in (second, late)) >= 0.25
 
 
 async def test_an_id_of_a_paused_queue_is_given_back_and_not_lost(

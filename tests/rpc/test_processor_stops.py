@@ -21,9 +21,11 @@ from tandem.outcomes import Claimed
 from tandem.v1 import processor_pb2 as pb
 from tandem.v1 import task_pb2
 from tandem_processor import claims
+from tandem_processor.runner import Runner
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
 from tests.support.handled import SOON, answer, only
+from tests.support.held_claims import PATIENT, held_claims
 from tests.support.processor import LIMIT, working
 from tests.support.processors import status
 from tests.support.until import until
@@ -88,23 +90,51 @@ async def test_p11_what_is_being_claimed_as_a_stop_comes_is_run(
     @register
     async def echo(ctx: Context) -> None: ...
 
-    patient = {"heartbeat": 5.0, "dead_after": 30.0, "grace": 20.0}
     with capture_logs() as lines:
-        async with (
-            working(database.processor_url, handlers, **patient) as processor,
-            database.admin() as locking,
-            database.admin() as looking,
-        ):
-            async with locking.transaction():
-                await until(lambda: _lock_the_processor(locking))
+        async with working(
+            database.processor_url, handlers, grace=20.0, **PATIENT
+        ) as processor:
+            async with held_claims(database) as held:
                 task_id = await create_task(creator_pool, start_delay=SOON)
-                await until(lambda: _a_claim_waits(looking))
+                await held.a_claim_waits()
                 stopping = asyncio.create_task(processor.stop())
                 await until(lambda: answer(_has(lines, "draining")))
             await stopping
 
     row = await status(processor_pool, task_id)
     assert (row["state"], row["crashes"]) == ("SUCCEEDED", 0)
+
+
+async def test_p11_a_claim_under_way_and_running_handlers_share_one_grace(
+    database: Database, creator_pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the claim takes all of it: nothing is left for handlers."""
+    handlers, register = only()
+    left: list[float] = []
+    drained = asyncio.Event()
+    drain = Runner.drain
+
+    async def noting(self: Runner, grace: float) -> None:
+        left.append(grace)
+        await drain(self, grace)
+        drained.set()
+
+    @register
+    async def echo(ctx: Context) -> None: ...
+
+    monkeypatch.setattr(Runner, "drain", noting)
+    async with working(
+        database.processor_url, handlers, grace=0.5, **PATIENT
+    ) as processor:
+        async with held_claims(database) as held:
+            await create_task(creator_pool, start_delay=SOON)
+            await held.a_claim_waits()
+            stopping = asyncio.create_task(processor.stop())
+            async with asyncio.timeout(LIMIT):
+                await drained.wait()
+        await stopping
+
+    assert left == [pytest.approx(0, abs=0.01)]
 
 
 async def test_p11_what_is_claimed_after_the_grace_is_given_back_unspent(
@@ -117,18 +147,14 @@ async def test_p11_what_is_claimed_after_the_grace_is_given_back_unspent(
     async def echo(ctx: Context) -> None:
         begun.append(ctx.task_id)
 
-    patient = {"heartbeat": 5.0, "dead_after": 30.0, "grace": 0.0}
-    async with (
-        working(database.processor_url, handlers, **patient) as processor,
-        database.admin() as locking,
-        database.admin() as looking,
-    ):
-        async with locking.transaction():
-            await until(lambda: _lock_the_processor(locking))
+    async with working(
+        database.processor_url, handlers, grace=0.0, **PATIENT
+    ) as processor:
+        async with held_claims(database) as held:
             task_id = await create_task(creator_pool, start_delay=SOON)
-            await until(lambda: _a_claim_waits(looking))
+            await held.a_claim_waits()
             stopping = asyncio.create_task(processor.stop())
-            await until(lambda: _a_leave_waits(looking))
+            await held.a_leave_waits()
         await stopping
 
     row = await status(processor_pool, task_id)
@@ -168,33 +194,6 @@ async def test_p11_a_claim_whose_answer_was_lost_before_a_stop_is_given_back_uns
 
 async def _lives(pool: asyncpg.Pool) -> bool:
     return bool(await pool.fetchval("SELECT count(*) FROM tandem.processors"))
-
-
-async def _lock_the_processor(admin: asyncpg.Connection) -> bool:
-    return bool(
-        await admin.fetch("SELECT processor_id FROM tandem.processors FOR UPDATE")
-    )
-
-
-async def _a_claim_waits(admin: asyncpg.Connection) -> bool:
-    return await _waits(admin, "%FOR KEY SHARE%")
-
-
-async def _a_leave_waits(admin: asyncpg.Connection) -> bool:
-    return await _waits(admin, "%processors AS p%FOR UPDATE%")
-
-
-async def _waits(admin: asyncpg.Connection, query: str) -> bool:
-    return bool(
-        await admin.fetchval(
-            """
-            SELECT count(*)
-            FROM pg_stat_activity AS a
-            WHERE a.wait_event_type = 'Lock' AND a.query LIKE $1
-            """,
-            query,
-        )
-    )
 
 
 def _has(lines: Sequence[MutableMapping[str, Any]], event: str) -> bool:

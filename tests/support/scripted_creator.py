@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,55 @@ class GenerousCreator(ScriptedCreator):
     def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
         super()._note(request)
         self.credit += 1
+
+
+class CountingCreator(ScriptedCreator):
+    """Counts for how many tasks more it was asked than had ended."""
+
+    def __init__(self, *task_ids: UUID, ended: Sized) -> None:
+        super().__init__(*task_ids)
+        self.most_ahead = 0
+        self._ended = ended
+
+    def _note(self, request: pb.ConsumeCreatedTasksRequest) -> None:
+        super()._note(request)
+        self.most_ahead = max(self.most_ahead, self.granted - len(self._ended))
+
+
+class PacedCreator(ScriptedCreator):
+    """Sends when the test says so, whatever the credit, and takes the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = asyncio.get_running_loop().time
+        self._waves: asyncio.Queue[list[str]] = asyncio.Queue()
+        self._sent: dict[str, float] = {}
+        self._back: dict[str, float] = {}
+
+    def send(self, *task_ids: UUID) -> None:
+        self._waves.put_nowait([str(task_id) for task_id in task_ids])
+
+    def kept_for(self, task_id: UUID) -> float:
+        """Seconds until it was given back."""
+        return self._back[str(task_id)] - self._sent[str(task_id)]
+
+    async def ConsumeCreatedTasks(
+        self, requests: Frames, context: Any
+    ) -> AsyncIterator[pb.ConsumeCreatedTasksResponse]:
+        noting = asyncio.create_task(self._note_all(requests))
+        try:
+            while True:
+                wave = await self._waves.get()
+                self._sent |= dict.fromkeys(wave, self._clock())
+                yield pb.ConsumeCreatedTasksResponse(task_ids=wave)
+        finally:
+            noting.cancel()
+
+    async def _note_all(self, requests: Frames) -> None:
+        async for request in requests:
+            self._note(request)
+            now = self._clock()
+            self._back |= dict.fromkeys(request.give_back.task_ids, now)
 
 
 @asynccontextmanager
