@@ -22,6 +22,7 @@ import grpc
 import uvloop
 
 from benchmarks.databases import Databases, databases
+from benchmarks.stopping import stop_on_sigterm
 from tandem import logs
 from tandem.access import parse_scope
 from tandem.authentication.key_store import create_key
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=6_400)
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
+    stop_on_sigterm()
     with (
         # Lines of calls are part of the cost; where they go is not.
         Path(os.devnull).open("w") as nowhere,

@@ -37,6 +37,7 @@ from benchmarks.soak_samples import (
     thirds,
 )
 from benchmarks.soak_traffic import Traffic
+from benchmarks.stopping import stop_on_sigterm
 from tandem.postgres.bootstrap import DATABASE
 from tandem.postgres.roles import JANITOR
 from tandem.pruning.retention import Retention
@@ -110,6 +111,7 @@ class Seen:
 @click.option("--append", is_flag=True, help=f"Append the tables to {RESULTS.name}.")
 def main(*, length: float, rate: float, seed: int, append: bool) -> None:
     """Work a pair for long, and fail if anything grows."""
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="tandem-soak-") as made:
         folder = Path(made)
         folder.chmod(0o755)  # the account of Postgres passes through

@@ -7,6 +7,9 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 RUN = """
 import asyncio
@@ -39,3 +42,17 @@ async def test_sigterm_ends_a_run_whose_thread_waits_for_a_load() -> None:
 
     assert load
     assert run.returncode == 128 + signal.SIGTERM
+
+
+def test_every_run_that_starts_a_server_ends_it_when_it_is_stopped() -> None:
+    programs = {file.name: file.read_text() for file in BENCHMARKS.glob("*.py")}
+    runs = {
+        name: text
+        for name, text in programs.items()
+        if "__name__" in text and "databases(" in text
+    }
+
+    assert {"create.py", "process.py", "failures.py", "soak.py", "access.py"} == {*runs}
+    assert [
+        name for name, text in runs.items() if "stop_on_sigterm()" not in text
+    ] == []
