@@ -20,6 +20,7 @@ from tests.support.taking import (
     ids,
     lane_of,
     retake_some,
+    take_all,
     take_some,
 )
 
@@ -45,11 +46,8 @@ async def test_a_take_of_several_types_is_shared_by_type(
         name: await factories.create_task(creator_pool, type=name)
         for name in ("email", "sms", "fax")
     }
-    lane = await lane_of(creator_pool)
-    taken = await take_some(creator_pool, WORKERS, lane)
-    assert taken
-    assert taken.take_id
-    await takes.release(creator_pool, WORKERS, [taken.take_id])
+    take_id = await take_all(creator_pool)
+    await takes.release(creator_pool, WORKERS, [take_id])
 
     sms = await retake_some(creator_pool, OTHER, types=["sms"])
     rest = await retake_some(creator_pool, OTHER)
@@ -93,11 +91,8 @@ async def test_a_take_is_shared_by_type_and_project_without_telling_an_id_twice(
     creator_pool: asyncpg.Pool,
 ) -> None:
     made = await a_square(creator_pool)
-    taken = await take_some(
-        creator_pool, WATCHERS, await lane_of(creator_pool, WATCHERS)
-    )
-    assert taken
-    await takes.release(creator_pool, WATCHERS, [taken.take_id or 0])
+    take_id = await take_all(creator_pool, WATCHERS)
+    await takes.release(creator_pool, WATCHERS, [take_id])
 
     mine = await retake_some(creator_pool, WATCHERS, types=["sms"], projects=["bank"])
     projects = await takes.read_lost_projects(creator_pool, WATCHERS, silent_for=RESEND)
@@ -114,8 +109,7 @@ async def test_a_take_of_the_release_before_is_about_every_project_in_it(
     creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
 ) -> None:
     made = await a_square(creator_pool)
-    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
-    assert taken
+    await take_all(creator_pool)
     await owner_pool.execute(
         "UPDATE tandem.takes SET task_projects = NULL, member_id = NULL"
     )
@@ -133,12 +127,10 @@ async def test_a_released_take_is_taken_over_at_once(
     creator_pool: asyncpg.Pool,
 ) -> None:
     made = await factories.create_many(creator_pool, 3)
-    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
-    assert taken
-    assert taken.take_id
+    take_id = await take_all(creator_pool)
 
     held = await retake_some(creator_pool, OTHER)
-    await takes.release(creator_pool, WORKERS, [taken.take_id])
+    await takes.release(creator_pool, WORKERS, [take_id])
     over = await retake_some(creator_pool, OTHER)
 
     assert (held, ids(over)) == (None, made)
@@ -148,8 +140,7 @@ async def test_a_take_whose_creator_is_silent_is_taken_over(
     creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
 ) -> None:
     made = await factories.create_many(creator_pool, 3)
-    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
-    assert taken
+    take_id = await take_all(creator_pool)
     await owner_pool.execute(
         "UPDATE tandem.takes SET take_time = take_time - $1::interval",
         timedelta(seconds=RESEND + 1),
@@ -158,15 +149,14 @@ async def test_a_take_whose_creator_is_silent_is_taken_over(
     over = await retake_some(creator_pool, OTHER)
 
     assert ids(over) == made
-    assert await takes.refresh(creator_pool, WORKERS, [taken.take_id or 0]) == set()
+    assert await takes.refresh(creator_pool, WORKERS, [take_id]) == set()
 
 
 async def test_only_what_may_still_run_is_announced_again_to_the_workers(
     creator_pool: asyncpg.Pool, owner_pool: asyncpg.Pool
 ) -> None:
     made = await factories.create_many(creator_pool, 3)
-    taken = await take_some(creator_pool, WORKERS, await lane_of(creator_pool))
-    assert taken
+    take_id = await take_all(creator_pool)
     await owner_pool.execute(
         """
         UPDATE tandem.task_status
@@ -178,7 +168,7 @@ async def test_only_what_may_still_run_is_announced_again_to_the_workers(
         made[0],
         uuid4(),
     )
-    await takes.release(creator_pool, WORKERS, [taken.take_id or 0])
+    await takes.release(creator_pool, WORKERS, [take_id])
 
     assert ids(await retake_some(creator_pool, OTHER)) == made[1:]
 

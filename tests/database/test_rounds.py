@@ -14,7 +14,7 @@ import structlog
 
 from tandem import attempts
 from tandem.desk import TaskDesk
-from tandem.handlers import Context, Handlers
+from tandem.handlers import Handlers
 from tandem.outcomes import Claimed, Outcome
 from tandem_processor import reports
 from tandem_processor.book import TaskBook
@@ -25,7 +25,7 @@ from tandem_processor.rounds import Rounds
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.slots import Slots
 from tests.factories import create_many
-from tests.support.handled import answer
+from tests.support.handled import answer, quick
 from tests.support.processors import hold, join, status
 from tests.support.until import until
 
@@ -73,13 +73,8 @@ async def test_a_launch_that_fails_keeps_its_slot_until_a_round_has_told_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What keeps handlers from starting must not use up task after task."""
-    handlers = Handlers()
-
-    @handlers.register("echo")
-    async def echo(ctx: Context) -> None: ...
-
     me = await join(processor_pool)
-    parts = Parts(processor_pool, me, handlers)
+    parts = Parts(processor_pool, me, quick())
     free_when_told: list[int] = []
     report = reports.report
 

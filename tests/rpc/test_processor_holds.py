@@ -24,7 +24,7 @@ from tandem_processor.reporter import Reporter, Then
 from tests.factories import create_task
 from tests.support.cluster import Database
 from tests.support.fake_creator import fake_creator
-from tests.support.handled import AT_ONCE, SOON, answer, only
+from tests.support.handled import AT_ONCE, SOON, answer, only, quick
 from tests.support.processor import LIMIT, working
 from tests.support.processors import status
 from tests.support.until import until
@@ -85,16 +85,11 @@ async def _take_over(pool: asyncpg.Pool) -> None:
 async def test_ids_of_the_stream_are_claimed_and_confirmed_known_or_not(
     database: Database, creator_pool: asyncpg.Pool
 ) -> None:
-    handlers, register = only()
-
-    @register
-    async def echo(ctx: Context) -> None: ...
-
     task_id, nobody = await create_task(creator_pool), uuid4()
     async with (
         fake_creator([str(task_id), str(nobody)]) as (creator, address),
         working(
-            database.processor_url, handlers, creator_address=(address,)
+            database.processor_url, quick(), creator_address=(address,)
         ) as processor,
     ):
         task = await processor.finished(task_id)
@@ -106,12 +101,7 @@ async def test_ids_of_the_stream_are_claimed_and_confirmed_known_or_not(
 async def test_p8_a_processor_taken_for_dead_joins_again_under_a_new_id(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
-    handlers, register = only()
-
-    @register
-    async def echo(ctx: Context) -> None: ...
-
-    async with working(database.processor_url, handlers) as processor:
+    async with working(database.processor_url, quick()) as processor:
         (old,) = await until(lambda: _live(processor_pool))
         await processor_pool.execute("UPDATE tandem.processors SET state = 'DEAD'")
         (new,) = await until(lambda: _live(processor_pool))
@@ -126,13 +116,8 @@ async def test_p8_a_claim_whose_answer_was_lost_is_given_back(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     """The row runs under a living processor that knows nothing of it."""
-    handlers, register = only()
-
-    @register
-    async def echo(ctx: Context) -> None: ...
-
     task_id = await create_task(creator_pool)
-    async with working(database.processor_url, handlers) as processor:
+    async with working(database.processor_url, quick()) as processor:
         (me,) = await until(lambda: _live(processor_pool))
         await processor_pool.execute(
             CLAIM_ALL,
@@ -172,14 +157,9 @@ async def test_a_defect_beside_the_handler_spends_the_attempt(
 async def test_p8_the_tasks_of_a_silent_processor_are_run_by_another(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
-    handlers, register = only()
-
-    @register
-    async def echo(ctx: Context) -> None: ...
-
     task_id = await create_task(creator_pool)
     await _die_holding(processor_pool)
-    async with working(database.processor_url, handlers) as processor:
+    async with working(database.processor_url, quick()) as processor:
         task = await processor.finished(task_id)
 
     assert task.status.state == State.STATE_SUCCEEDED

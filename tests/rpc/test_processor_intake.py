@@ -16,9 +16,9 @@ from tandem_processor.reporter import Reporter
 from tandem_processor.runner import Runner, Workshop
 from tandem_processor.session import Membership
 from tandem_processor.slots import Slots
-from tandem_processor.turnover import SPAN
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
+from tests.support.handled import quick
 from tests.support.held_claims import PATIENT, held_claims
 from tests.support.processor import LIMIT, NOBODY, working
 from tests.support.processors import join
@@ -38,15 +38,6 @@ async def holds(claim: Callable[[], Any]) -> None:
         return bool(claim())
 
     await until(look, seconds=LIMIT)
-
-
-def quick() -> Handlers:
-    handlers = Handlers()
-
-    @handlers.register("echo")
-    async def echo(ctx: Context) -> None: ...
-
-    return handlers
 
 
 def stuck(gate: asyncio.Event) -> Handlers:
@@ -119,7 +110,7 @@ async def test_of_tasks_that_take_over_a_tenth_of_a_second_none_are_asked_for_ah
 
     @handlers.register("echo")
     async def echo(ctx: Context) -> None:
-        await asyncio.sleep(SPAN * 1.2)
+        await asyncio.sleep(0.12)
         ended.append(ctx.task_id)
 
     task_ids = await create_many(creator_pool, 12)

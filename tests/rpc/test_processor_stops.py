@@ -24,7 +24,7 @@ from tandem_processor import claims
 from tandem_processor.runner import Runner
 from tests.factories import create_many, create_task
 from tests.support.cluster import Database
-from tests.support.handled import SOON, answer, only
+from tests.support.handled import SOON, answer, only, quick
 from tests.support.held_claims import PATIENT, held_claims
 from tests.support.processor import LIMIT, working
 from tests.support.processors import status
@@ -85,14 +85,9 @@ async def test_p11_what_is_being_claimed_as_a_stop_comes_is_run(
     database: Database, creator_pool: asyncpg.Pool, processor_pool: asyncpg.Pool
 ) -> None:
     """Left behind, it would be taken for the victim of a crash."""
-    handlers, register = only()
-
-    @register
-    async def echo(ctx: Context) -> None: ...
-
     with capture_logs() as lines:
         async with working(
-            database.processor_url, handlers, grace=20.0, **PATIENT
+            database.processor_url, quick(), grace=20.0, **PATIENT
         ) as processor:
             async with held_claims(database) as held:
                 task_id = await create_task(creator_pool, start_delay=SOON)
@@ -109,7 +104,6 @@ async def test_p11_a_claim_under_way_and_running_handlers_share_one_grace(
     database: Database, creator_pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the claim takes all of it: nothing is left for handlers."""
-    handlers, register = only()
     left: list[float] = []
     drained = asyncio.Event()
     drain = Runner.drain
@@ -119,12 +113,9 @@ async def test_p11_a_claim_under_way_and_running_handlers_share_one_grace(
         await drain(self, grace)
         drained.set()
 
-    @register
-    async def echo(ctx: Context) -> None: ...
-
     monkeypatch.setattr(Runner, "drain", noting)
     async with working(
-        database.processor_url, handlers, grace=0.5, **PATIENT
+        database.processor_url, quick(), grace=0.5, **PATIENT
     ) as processor:
         async with held_claims(database) as held:
             await create_task(creator_pool, start_delay=SOON)

@@ -46,6 +46,14 @@ async def take_some(
     )
 
 
+async def take_all(pool: asyncpg.Pool, reader: Reader = WORKERS) -> int:
+    """Take what there is in the one lane. Answers the id of the take."""
+    taken = await take_some(pool, reader, await lane_of(pool, reader))
+    assert taken
+    assert taken.take_id
+    return taken.take_id
+
+
 async def retake_some(
     pool: asyncpg.Pool,
     reader: Reader,
