@@ -85,7 +85,7 @@ async def _drain(url: str, span: Span, watched: dict[str, list[int]]) -> Figures
         await until_finished(connection, span)
         last = Clock.read(watched)
         await pause(connection)
-        row = await connection.fetchrow(sql.READ_DRAIN, *span.place)
+        [row] = await connection.fetch(sql.READ_DRAIN, *span.place)
     if row["succeeded"] != span.count:
         raise Unfinished(f"{row['succeeded']} of {span.count} succeeded at once")
     cores = last.cores_since(first, span=row["seconds"])

@@ -108,5 +108,5 @@ def _is_lost(loading: Future[Figures]) -> bool:
 
 
 async def _look(connection: asyncpg.Connection) -> Sample:
-    row = await connection.fetchrow(sql.COUNT_TASKS)
+    [row] = await connection.fetch(sql.COUNT_TASKS)
     return Sample(time.monotonic(), row["created"], row["finished"])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 
@@ -25,7 +26,15 @@ from benchmarks.process_plan import measures
 from benchmarks.process_report import report
 from benchmarks.stopping import stop_on_sigterm
 
-QUICK = {"tasks": 3_000, "rounds": 1, "pickups": 30, "backlog": 20_000}
+
+class Sizes(TypedDict):
+    """How much is measured; see the options."""
+
+    tasks: int
+    pickups: int
+    backlog: int
+    pinned: float
+    seconds: float
 
 
 @click.command()
@@ -42,14 +51,22 @@ QUICK = {"tasks": 3_000, "rounds": 1, "pickups": 30, "backlog": 20_000}
 @click.option("--peers", type=click.Path(path_type=Path), help="The peers' Python.")
 @click.option("--append", is_flag=True, help=f"Append the tables to {RESULTS.name}.")
 def main(
-    *, rounds: int, quick: bool, only: str, again: int, append: bool, **given: object
+    *,
+    rounds: int,
+    quick: bool,
+    only: str,
+    seed: int,
+    again: int,
+    peers: Path | None,
+    append: bool,
+    **sizes: Unpack[Sizes],
 ) -> None:
     """Measure how fast tasks are processed, as ratios within this one run."""
     stop_on_sigterm()
     if quick:
-        given |= QUICK
-        rounds = int(given.pop("rounds"))  # type: ignore[call-overload]
-    with _bench(**given) as bench:
+        sizes.update({"tasks": 3_000, "pickups": 30, "backlog": 20_000})
+        rounds = 1
+    with _bench(sizes, seed=seed, peers=peers) as bench:
         series = _run(bench, rounds=rounds, only=only, calm=Calm(budget=again))
         tables = report(series, bench, rounds=rounds)
     click.echo(tables)
@@ -70,7 +87,7 @@ def _run(bench: ProcessBench, *, rounds: int, only: str, calm: Calm) -> Series:
 
 
 @contextmanager
-def _bench(*, seed: int, peers: Path | None, **given: object) -> Iterator[ProcessBench]:
+def _bench(sizes: Sizes, *, seed: int, peers: Path | None) -> Iterator[ProcessBench]:
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as made:
         folder = Path(made)
         folder.chmod(0o755)  # the account of Postgres passes through
@@ -79,7 +96,7 @@ def _bench(*, seed: int, peers: Path | None, **given: object) -> Iterator[Proces
                 place=Place(folder=folder, databases=ready),
                 peers_python=peers,
                 seeds=count(seed * 1_000_000),
-                **given,  # type: ignore[arg-type]
+                **sizes,
             )
 
 

@@ -122,7 +122,7 @@ class ProcessBench:
                 await fill_finished(connection, self.backlog)
                 await fill(connection, self.backlog)
             await fill(connection, self.tasks)
-            lane_id, place = await connection.fetchrow(sql.READ_PLACE)
+            [(lane_id, place)] = await connection.fetch(sql.READ_PLACE)
         return Span(lane_id, place + 1, place + self.tasks)
 
     async def _drain_pinned(self) -> Figures:

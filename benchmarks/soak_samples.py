@@ -71,8 +71,8 @@ async def look(
     since: float,
 ) -> Sample:
     """`since` is for how many seconds nobody has looked."""
-    row = await connection.fetchrow(sql.READ_SOAK)
-    waits = await connection.fetchrow(sql.READ_STARTS, since)
+    [row] = await connection.fetch(sql.READ_SOAK)
+    [waits] = await connection.fetch(sql.READ_STARTS, since)
     return Sample(
         second=round(second),
         creator_mb=resident(both.creator),
@@ -108,7 +108,8 @@ def growing(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[str]:
 
 
 def median(samples: Sequence[Sample], name: str) -> float:
-    return statistics.median(getattr(each, name) for each in samples)
+    values: list[float] = [getattr(each, name) for each in samples]
+    return statistics.median(values)
 
 
 def minutes(samples: Sequence[Sample]) -> Iterator[Sequence[str]]:

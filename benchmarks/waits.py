@@ -77,7 +77,7 @@ async def _all_ended(url: str, project: str) -> float:
     end = time.monotonic() + LIMIT
     async with connected(url) as connection:
         while True:
-            unfinished, found = await connection.fetchrow(sql.READ_LONGEST, project)
+            [(unfinished, found)] = await connection.fetch(sql.READ_LONGEST, project)
             if not unfinished:
                 seconds: float = found
                 return seconds
