@@ -1,4 +1,4 @@
-"""A path between two services of a run that can be broken."""
+"""Paths of a run that can be broken: between two services, or to the database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tests.support.cutter import Cutter
 from tests.support.proxy import Proxy
 
 LIMIT = 10.0
@@ -38,15 +39,34 @@ class Path:
 
 @contextmanager
 def path_to(address: str) -> Iterator[Path]:
-    """A path of its own thread: whoever measures blocks this one."""
-    loop, proxy = asyncio.new_event_loop(), Proxy()
+    """To a service."""
+    proxy = Proxy()
     proxy.target = address
+    with _loop_beside() as loop:
+        asyncio.run_coroutine_threadsafe(proxy.listen(), loop).result(LIMIT)
+        try:
+            yield Path(loop, proxy)
+        finally:
+            loop.call_soon_threadsafe(proxy.cut)
+
+
+@contextmanager
+def cutter_to(login: str) -> Iterator[Cutter]:
+    """To the database, for a creator with this login."""
+    cutter = Cutter(login)
+    with _loop_beside() as loop:
+        asyncio.run_coroutine_threadsafe(cutter.listen(), loop).result(LIMIT)
+        yield cutter
+
+
+@contextmanager
+def _loop_beside() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop in a thread of its own: whoever measures blocks this one."""
+    loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(proxy.listen(), loop).result(LIMIT)
-        yield Path(loop, proxy)
+        yield loop
     finally:
-        loop.call_soon_threadsafe(proxy.cut)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(LIMIT)

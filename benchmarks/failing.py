@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
@@ -15,17 +15,24 @@ import grpc
 
 from benchmarks import messages, recovery
 from benchmarks import process_sql as sql
-from benchmarks.breakable import Path, path_to
+from benchmarks.breakable import Path, cutter_to, path_to
 from benchmarks.children import Server, creator
+from benchmarks.drains import Unfinished
 from benchmarks.filling import connected
 from benchmarks.loads.shared import stubs
 from benchmarks.pair import Pair, Place, pair, processor
 from benchmarks.waits import longest
-from tandem.client import AsyncClient, Spec
+from tandem.client import AsyncClient, Outcome, Spec
 from tandem.postgres.roles import CREATOR
+from tests.support.cutter import Cutter
 from tests.support.standby import Servers, primary_and_standby
 
 LIMIT = 60.0
+
+DEATHS = 3
+"""Of processors, until the task that they ran is taken for the cause."""
+
+LOOK_AGAIN = 0.02
 
 ATTEMPT = 1.0
 """Seconds that the attempt of a stuck handler may take."""
@@ -140,6 +147,38 @@ def locked_table(place: Place, database: str) -> float:
         return asyncio.run(_create_locked(place.databases.url(database), made.address))
 
 
+def lost_commit(place: Place, database: str) -> float:
+    """Of a client that repeats: from its create to the answer, the first one lost."""
+    login = place.databases.login(CREATOR, database)
+    with (
+        cutter_to(login) as cutter,
+        creator(cutter.url, place.folder, name="creator-commit") as made,
+    ):
+        return asyncio.run(_create_unheard(made.address, cutter))
+
+
+def poison_task(place: Place, database: str) -> float:
+    """From its create to its end: none of those that it kills is started again."""
+    lease = {
+        "heartbeat": str(recovery.HEARTBEAT),
+        "dead_after": str(recovery.DEAD_AFTER),
+    }
+    login = place.databases.login(CREATOR, database)
+    with (
+        creator(login, place.folder, name="creator-poison") as made,
+        ExitStack() as stack,
+    ):
+        for number in range(DEATHS + 1):
+            name = f"victim-{number}"
+            stack.enter_context(
+                processor(place, database, made.address, name=name, **lease)
+            )
+        # The last may judge once its own heart was steady for so long.
+        time.sleep(recovery.DEAD_AFTER + recovery.HEARTBEAT)
+        url = place.databases.url(database)
+        return asyncio.run(_run_poison(url, made.address))
+
+
 def failed_over(place: Place, database: str) -> float:
     """From the end of the primary to the first create at its standby, promoted at once."""
     opened = primary_and_standby()
@@ -230,6 +269,33 @@ async def _create_locked(url: str, address: str) -> float:
                     return time.monotonic() - begun
                 raise
     raise AssertionError("a create passed the lock")
+
+
+async def _create_unheard(address: str, cutter: Cutter) -> float:
+    spec = Spec(project=messages.PROJECT, type="blog_post")
+    async with AsyncClient(address) as client:
+        await client.create(spec)
+        cutter.cut_next_create()
+        begun = time.monotonic()
+        created = await client.create(spec, within=LIMIT)
+        seconds = time.monotonic() - begun
+    assert (created.outcome, cutter.cuts) == (Outcome.REPLAYED, 1), created.outcome
+    return seconds
+
+
+async def _run_poison(url: str, address: str) -> float:
+    spec = Spec(project=messages.PROJECT, type="poison", max_attempts=2 * DEATHS)
+    async with AsyncClient(address) as client:
+        created = await client.create(spec)
+    give_up = time.monotonic() + LIMIT
+    async with connected(url) as connection:
+        while time.monotonic() < give_up:
+            [row] = await connection.fetch(sql.READ_END, created.task.task_id)
+            if row["seconds"] is not None:
+                assert (row["state"], row["crashes"]) == ("FAILED", DEATHS), row
+                return float(row["seconds"])
+            await asyncio.sleep(LOOK_AGAIN)
+    raise Unfinished(f"the poison task goes on after {LIMIT:g} s")
 
 
 async def _fail_over(servers: Servers, address: str) -> float:

@@ -141,6 +141,20 @@ FAILURES = (
         "1",
         failing.locked_table,
     ),
+    Failure(
+        "F-14",
+        "the answer of a commit is lost",
+        "from a client's create to the answer of its own repeat, which finds the task",
+        "",
+        failing.lost_commit,
+    ),
+    Failure(
+        "F-15",
+        "a task kills each processor that runs it; there are four",
+        "from its create until it is FAILED, their dead-after time of 5 s three times included",
+        "",
+        failing.poison_task,
+    ),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import time
 
@@ -38,3 +39,9 @@ async def held(ctx: Context) -> None:
     """Run until the processor dies; done at once when claimed again."""
     if ctx.claim == 1:
         await asyncio.sleep(FOR_EVER)
+
+
+@handlers.register("poison")
+async def poison(ctx: Context) -> None:
+    """Kill the processor that runs it."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -171,6 +171,16 @@ FROM tandem.task_status AS s
 WHERE s.task_id = $1::uuid
 """
 
+READ_END: Final = """
+SELECT
+    s.state::text AS state,
+    s.crashes,
+    extract(epoch FROM s.finish_time - t.create_time)::float8 AS seconds
+FROM tandem.tasks AS t
+JOIN tandem.task_status AS s ON s.task_id = t.task_id
+WHERE t.task_id = $1::uuid
+"""
+
 LOCK: Final = "LOCK TABLE tandem.tasks IN EXCLUSIVE MODE"
 
 SILENCE: Final = (

@@ -6,11 +6,11 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from tandem.postgres.roles import CREATOR
 from tandem.postgres.urls import login_url
-from tests.support.cluster import PASSWORDS, Database
+from tests.support.cluster import Database
 
 SSL_REQUEST = 80877103
 NO_SSL = b"N"
@@ -31,8 +31,9 @@ class Cutter:
     of a batch, the answer is dropped when the server says that all is done.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, login: str) -> None:
+        """`login` is the creator's URL without the detour; it holds the password."""
+        self._login = login
         self._armed: bytes | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.cuts = 0
@@ -54,18 +55,19 @@ class Cutter:
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
+        parts = urlsplit(self._login)
         self.url = login_url(
             f"postgresql://{host}:{port}",
             CREATOR,
-            password=PASSWORDS.of(CREATOR),
-            database=self._database.name,
+            password=unquote(parts.password or ""),
+            database=unquote(parts.path.removeprefix("/")),
         )
         return server
 
     async def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        there_reader, there_writer = await connect_to(self._database.cluster.admin_url)
+        there_reader, there_writer = await connect_to(self._login)
         line = _Line(self)
         self._open.add(writer)
         try:
@@ -155,10 +157,10 @@ def _framed(kind: bytes, body: bytes) -> bytes:
 
 
 async def connect_to(
-    admin_url: str,
+    url: str,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A bare connection to the server of this URL, over its socket or TCP."""
-    parts = urlsplit(admin_url)
+    parts = urlsplit(url)
     host = parts.hostname or parse_qs(parts.query)["host"][0]
     port = parts.port or int(parse_qs(parts.query).get("port", ["5432"])[0])
     if host.startswith("/"):
@@ -168,7 +170,7 @@ async def connect_to(
 
 @asynccontextmanager
 async def running_cutter(database: Database) -> AsyncIterator[Cutter]:
-    cutter = Cutter(database)
+    cutter = Cutter(database.creator_url)
     server = await cutter.listen()
     try:
         yield cutter
