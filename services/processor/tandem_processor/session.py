@@ -22,7 +22,6 @@ from tandem.v1 import creator_pb2
 from tandem.v1.creator_pb2_grpc import CreatorServiceStub
 from tandem_processor import claims
 from tandem_processor.claimer import Claimer
-from tandem_processor.confirming import Confirmations
 from tandem_processor.slots import Share, Slots
 
 log = structlog.get_logger()
@@ -89,7 +88,6 @@ class Session:
         self._announced: dict[UUID, Announced] = {}
         """Ids that are not answered for yet, the oldest first."""
 
-        self._confirmations = Confirmations(self._confirm)
         self._credits = 0
         """How many ids the creator may still send."""
 
@@ -205,14 +203,11 @@ class Session:
         """Confirm these ids, but give some of them back."""
         answers = [(each in returned, self._announced[each].text) for each in task_ids]
         if confirm := [text for is_returned, text in answers if not is_returned]:
-            self._confirmations.add(confirm)
+            self._outbox.put_nowait(Frame(confirm=Frame.Confirm(task_ids=confirm)))
         if give_back := [text for is_returned, text in answers if is_returned]:
             self._outbox.put_nowait(Frame(give_back=Frame.GiveBack(task_ids=give_back)))
         for task_id in list(task_ids):
             del self._announced[task_id]
-
-    def _confirm(self, texts: Sequence[str]) -> None:
-        self._outbox.put_nowait(Frame(confirm=Frame.Confirm(task_ids=texts)))
 
     def _grant(self) -> None:
         """Credit for each slot that these types may have, and for ids to be here before it is.
@@ -236,5 +231,4 @@ class Session:
         await self._draining.wait()
         # What is being taken is still answered for.
         async with self._taking:
-            self._confirmations.flush()
             self._outbox.put_nowait(None)
