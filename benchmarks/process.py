@@ -38,7 +38,7 @@ class Sizes(TypedDict):
 
 
 @click.command()
-@click.option("--tasks", default=15_000, help="In each drain.")
+@click.option("--tasks", default=60_000, help="In each drain.")
 @click.option("--rounds", default=3, help="Each is measured so many times.")
 @click.option("--pickups", default=100, help="In each measurement of them.")
 @click.option("--backlog", default=1_000_000, help="Pending, and finished, in D-2.")
