@@ -25,6 +25,7 @@ from tests.support.processing_model import (
     Cancel,
     Claim,
     EndStage,
+    Leave,
     Model,
     Report,
     Retry,
@@ -96,6 +97,14 @@ class Processing(RuleBasedStateMachine):
         self._take([Bury(dead, judge), *others])
         self._join()
 
+    @rule(is_first=st.booleans(), sketches=st.lists(SKETCHES, max_size=2))
+    def leave(self, sketches: list[Sketch], *, is_first: bool) -> None:
+        """A processor is stopped, alone or while something else is under way."""
+        leaving = self._living[not is_first]
+        self._take([Leave(leaving), *(self._step(sketch) for sketch in sketches)])
+        if leaving not in self.model.living:
+            self._join()
+
     @rule(number=st.integers(0, 9))
     def repeat_a_report(self, number: int) -> None:
         """Whose answer was lost. It never counts twice."""
@@ -149,7 +158,7 @@ class Processing(RuleBasedStateMachine):
     def _take(self, steps: Sequence[Step]) -> None:
         """Do them at once: what is stored then is what one of the orders leaves."""
         told = self._do(self.world.race(steps))
-        shown = self._do(self.world.shown(list(self.model.tasks)))
+        shown = self._do(self.world.shown(list(self.model.tasks), self.processors))
         models = [m for m in self.model.any_order(steps) if m.shown() == shown]
         assert models, f"no order of {steps} leads from {self.model} to {shown}"
         before, self.model = self.model, models[0]

@@ -60,6 +60,13 @@ class Bury:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """This processor gives up its row, unless a task runs under it."""
+
+    by: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     task: UUID
     attempt: int | None
@@ -76,7 +83,10 @@ class Strip:
     task: UUID
 
 
-Step = Claim | Report | BeginStage | EndStage | Bury | Cancel | Retry | Strip
+Step = Claim | Report | BeginStage | EndStage | Bury | Leave | Cancel | Retry | Strip
+
+Shown = tuple[dict[UUID, tuple[Any, ...] | None], frozenset[UUID]]
+"""Each task as the database should show it, and who lives."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,8 +133,9 @@ class Model:
     tasks: dict[UUID, Task] = field(default_factory=dict)
     living: set[UUID] = field(default_factory=set)
 
-    def shown(self) -> dict[UUID, tuple[Any, ...] | None]:
-        return {task_id: task.shown() for task_id, task in self.tasks.items()}
+    def shown(self) -> Shown:
+        tasks = {task_id: task.shown() for task_id, task in self.tasks.items()}
+        return tasks, frozenset(self.living)
 
     def after(self, steps: Sequence[Step]) -> Model:
         """Another model, in which these were done in this order."""
@@ -186,6 +197,11 @@ class Model:
             if task.is_held(step.dead, task.claim):
                 task.crashes += 1
                 task.state = _after_a_crash(task)
+
+    @take.register
+    def _leave(self, step: Leave) -> None:
+        if not any(task.is_held(step.by, task.claim) for task in self.tasks.values()):
+            self.living.discard(step.by)
 
     @take.register
     def _cancel(self, step: Cancel) -> None:

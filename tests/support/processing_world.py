@@ -17,7 +17,7 @@ import asyncpg
 from tandem.errors import LeaseLost, TandemError
 from tandem.outcomes import Outcome, Reason, given_back
 from tandem.states import TaskState
-from tandem_processor import crashes, reports, steps
+from tandem_processor import crashes, members, reports, steps
 from tandem_processor.claims import DeclaredDead
 from tandem_processor.steps import Hold
 from tests.factories import create_task
@@ -31,8 +31,10 @@ from tests.support.processing_model import (
     Cancel,
     Claim,
     EndStage,
+    Leave,
     Report,
     Retry,
+    Shown,
     Strip,
 )
 from tests.support.processors import cancel, claim, fall_silent, join, retry
@@ -54,6 +56,13 @@ LEFT JOIN tandem.task_status AS s ON s.task_id = t.task_id
 LEFT JOIN tandem.task_outputs AS o ON o.task_id = t.task_id
 LEFT JOIN tandem.task_stages AS g ON g.task_id = t.task_id
 WHERE t.task_id = ANY ($1::uuid[])
+"""
+
+READ_LIVING: Final = """
+SELECT p.processor_id
+FROM tandem.processors AS p
+WHERE p.processor_id = ANY ($1::uuid[])
+  AND p.state = 'LIVE'
 """
 
 Answer = TypeVar("Answer")
@@ -82,11 +91,12 @@ class World:
         """All of them at once. Answers why each report was refused."""
         return list(await asyncio.gather(*(self.do(step) for step in racing)))
 
-    async def shown(
-        self, task_ids: Sequence[UUID]
-    ) -> dict[UUID, tuple[Any, ...] | None]:
+    async def shown(self, task_ids: Sequence[UUID], among: Sequence[UUID]) -> Shown:
+        """The tasks, and who of these processors lives."""
         rows = await self.processor.fetch(READ, task_ids)
-        return {row["task_id"]: _shown(row) for row in rows}
+        living = await self.processor.fetch(READ_LIVING, among)
+        tasks = {row["task_id"]: _shown(row) for row in rows}
+        return tasks, frozenset(row["processor_id"] for row in living)
 
     @singledispatchmethod
     async def do(self, step: Any) -> TandemError | None:
@@ -123,6 +133,10 @@ class World:
             self.processor, judge, dead_after=DEAD_AFTER, types=[], max_attempts=[]
         )
         return burial is not None
+
+    @do.register
+    async def _leave(self, step: Leave) -> None:
+        await members.leave(self.processor, step.by)
 
     @do.register
     async def _cancel(self, step: Cancel) -> None:
