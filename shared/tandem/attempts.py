@@ -197,7 +197,7 @@ class Attempt:
 
     def _launch_async(self) -> None:
         desk = BridgedDesk(self.desk, self._here.loop)
-        context = Context(claimed=self.claimed, log=self._log, desk=desk)
+        context = Context(_claimed=self.claimed, log=self._log, desk=desk)
         self._cancel = partial(self._there.call, self._cancel_async, context)
         # Its lines are of this processor, and its task is known by this context.
         self._there.call(copy_context().run, self._start_async, context)
@@ -228,7 +228,7 @@ class Attempt:
     def _launch_blocking(self) -> None:
         cancelled = threading.Event()
         context = BlockingContext(
-            claimed=self.claimed,
+            _claimed=self.claimed,
             log=self._log,
             desk=self.desk,
             cancelled=cancelled,

@@ -82,57 +82,55 @@ class Desk(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
     # Facts are read from it when they are asked for: few handlers need them all.
-    claimed: Claimed
-    """The task as it was claimed, in the forms that the database has for it."""
-
+    _claimed: Claimed
     log: Logger
     desk: Desk
 
     @property
     def task_id(self) -> str:
-        return str(self.claimed.task_id)
+        return str(self._claimed.task_id)
 
     @property
     def request_id(self) -> str:
-        return str(self.claimed.request_id)
+        return str(self._claimed.request_id)
 
     @property
     def project(self) -> str:
-        return self.claimed.project
+        return self._claimed.project
 
     @property
     def type(self) -> str:
-        return self.claimed.type
+        return self._claimed.type
 
     @property
     def attempt(self) -> int:
         """1 for the first."""
-        return self.claimed.attempt
+        return self._claimed.attempt
 
     @property
     def claim(self) -> int:
-        return self.claimed.claim
+        return self._claimed.claim
 
     @property
     def title(self) -> str:
         """Empty if the caller gave none."""
-        return self.claimed.title or ""
+        return self._claimed.title or ""
 
     @property
     def external_id(self) -> str:
         """Empty if the caller gave none."""
-        return self.claimed.external_id or ""
+        return self._claimed.external_id or ""
 
     @cached_property
     def payload(self) -> dict[str, Any]:
         """As the caller gave it; empty if it gave none."""
-        payload: dict[str, Any] = json.loads(self.claimed.payload or "{}")
+        payload: dict[str, Any] = json.loads(self._claimed.payload or "{}")
         return payload
 
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """As the caller gave them."""
-        labels: dict[str, str] = json.loads(self.claimed.labels or "{}")
+        labels: dict[str, str] = json.loads(self._claimed.labels or "{}")
         return labels
 
     @property
@@ -147,7 +145,7 @@ class _Facts:
         It is of the stage or the attempt that runs here where traces are exported,
         else of the call that created the task, and empty if that sent none.
         """
-        return current_traceparent() or self.claimed.trace_context or ""
+        return current_traceparent() or self._claimed.trace_context or ""
 
 
 @dataclass(frozen=True, kw_only=True)
